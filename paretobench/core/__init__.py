@@ -1,0 +1,1 @@
+"""Value objects, errors, metric names and units that every other package shares."""
