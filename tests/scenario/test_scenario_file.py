@@ -1,0 +1,181 @@
+"""What a scenario file may say, and what each fault answers."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from paretobench.core.errors import ScenarioError
+from paretobench.scenario import Overrides, Scenario, load_scenario, scenario_from_mapping
+
+SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+
+BASE: dict[str, Any] = {
+    "name": "chat",
+    "model": {"preset": "nano"},
+    "workload": {
+        "prompt_tokens": {"kind": "fixed", "value": 32},
+        "output_tokens": {"kind": "uniform", "low": 8, "high": 32},
+    },
+    "batching": {"max_batch_size": [1, 4], "max_waiting_time_ms": 50},
+    "load": [{"kind": "closed_loop"}, {"kind": "poisson", "requests_per_s": 5}],
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    data = copy.deepcopy(BASE)
+    *parents, last = path.split(".")
+    section: Any = data
+    for parent in parents:
+        section = section[int(parent) if parent.isdigit() else parent]
+    section[int(last) if last.isdigit() else last] = value
+    return data
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_scenario_in_the_repository_is_valid(path: Path) -> None:
+    assert load_scenario(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            "batching.max_wait",
+            3,
+            "unknown key 'max_wait' (did you mean 'max_waiting_time_ms'?)",
+        ),
+        ("batching.max_waiting_time_ms", -5, "batching.max_waiting_time_ms must be ≥ 0, found -5"),
+        ("batching.max_waiting_time_ms", [0, -5], "batching.max_waiting_time_ms.1 must be ≥ 0"),
+        ("batching.max_batch_size", [], "batching.max_batch_size must not be an empty list"),
+        ("batching.max_batch_size", "4", "must be a valid integer, found '4'"),
+        ("batching.max_batch_size", True, "must be a valid integer, found True"),
+        ("batching.max_batch_size", [4, 4], "must not name a value twice"),
+        ("batching.policy", "statik", "did you mean 'static'?"),
+        ("model.preset", "nanoo", "did you mean 'nano'?"),
+        ("model.path", "./x", "model must give exactly one of preset, path and hub"),
+        ("model.device", "gpu", "model.device must match"),
+        ("model", 3, "model must be a mapping of keys, found 3"),
+        (
+            "workload.output_tokens",
+            {"kind": "uniform", "low": 9, "high": 3},
+            "workload.output_tokens low must be ≤ high, found low 9, high 3",
+        ),
+        (
+            "workload.prompt_tokens",
+            {"kind": "lognormal", "mean": 900, "cv": 1, "low": 1, "high": 64},
+            "mean must lie between low and high",
+        ),
+        ("workload.prompt_tokens", {"kind": "zipf"}, "workload.prompt_tokens.kind must be one of"),
+        ("load.1.requests_per_s", -1, "load.1.requests_per_s must be > 0, found -1"),
+        ("load.1", {"kind": "poisson"}, "exactly one of requests_per_s and fraction_of_capacity"),
+        ("load", [], "load must not be an empty list"),
+        ("load.0.concurrency", "all", "load.0.concurrency must be 'match_batch', found 'all'"),
+        ("measure", {"requests": 0}, "measure.requests must be ≥ 1, found 0"),
+        ("measure", {"warmup": "never"}, "measure.warmup must be a number or 'auto'"),
+        ("measure", {"timeout_s": float("inf")}, "measure.timeout_s must be a finite number"),
+        ("objectives", {"latency": "output_tokens_per_s"}, "of which lower is better"),
+        (
+            "operating_points",
+            {"chat": {"maximize": "output_tokens_per_s", "subject_to": {"p95_e2e": 500}}},
+            "did you mean 'p95_e2e_ms'?",
+        ),
+        ("operating_points", {"chat": {}}, "exactly one of maximize and minimize"),
+        ("name", "a/b", "name must match"),
+    ],
+)
+def test_a_fault_is_told_with_file_key_expected_and_found(
+    path: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        scenario_from_mapping(changed(path, value), source="chat.yaml")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("chat.yaml: ")
+    assert message in lines[0]
+
+
+@pytest.mark.parametrize("key", ["workload", "batching", "load", "name", "model"])
+def test_a_missing_section_is_named(key: str) -> None:
+    data = {k: v for k, v in BASE.items() if k != key}
+    with pytest.raises(ScenarioError, match=key):
+        scenario_from_mapping(data)
+
+
+def test_a_scalar_means_the_same_as_a_list_of_one() -> None:
+    one = scenario_from_mapping(changed("batching.max_waiting_time_ms", [50]))
+    assert scenario_from_mapping(BASE) == one
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name: [", "expected YAML"),
+        (b"name: a\nname: b\n", "key 'name' is given twice (line 2"),
+        (b"\xff\xfe\x00\x01", "not text"),
+        (b"\x00\x01\x02", "expected YAML"),
+        (b"", "found an empty file"),
+        (b"- 1\n", "found a list"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="expected a scenario file, found none"):
+        load_scenario(tmp_path / "none.yaml")
+
+
+def test_paths_are_relative_to_the_scenario_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(changed("model", {"path": "./checkpoint"})))
+    model = load_scenario(path).model
+    assert model is not None
+    assert model.path == str(tmp_path / "checkpoint")
+
+
+def test_overrides_replace_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(BASE))
+    scenario = load_scenario(
+        path,
+        Overrides(
+            model="mini",
+            device="cpu",
+            max_batch_size=[2],
+            max_waiting_time_ms=[0.0, 5.0],
+            request_rate=[3.0],
+            concurrency=[7],
+            seed=9,
+        ),
+    )
+    assert scenario.model is not None
+    assert (scenario.model.preset, scenario.model.device) == ("mini", "cpu")
+    assert scenario.batching.max_batch_size == [2]
+    assert [load.kind for load in scenario.load] == ["poisson", "closed_loop"]
+    assert scenario.measure.seed == 9
+
+
+def test_an_override_is_checked_like_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(BASE))
+    with pytest.raises(ScenarioError, match=r"max_batch_size.0 must be ≥ 1, found 0"):
+        load_scenario(path, Overrides(max_batch_size=[0]))
+
+
+def test_the_json_schema_takes_a_value_or_a_list() -> None:
+    schema = Scenario.model_json_schema()
+    sizes = schema["$defs"]["Batching"]["properties"]["max_batch_size"]
+    assert [option.get("type") for option in sizes["anyOf"]] == ["integer", "array"]
