@@ -1,0 +1,1 @@
+"""From arrival processes and length distributions to a seeded schedule of requests."""

@@ -1,0 +1,87 @@
+"""The whole schedule of a trial, drawn before it runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from paretobench.core.values import Request, Trial
+from paretobench.core.workloads import ArrivalProcess, ClosedLoop, TraceReplay
+from paretobench.workload.arrivals import arrival_times
+from paretobench.workload.lengths import length_pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSchedule:
+    """Requests with their arrival times, by arrival.
+
+    The first `num_warmup` warm the system up, the next `num_measured` are measured, the rest keep
+    the load up until the measured ones are done. Request ids count from 0.
+    """
+
+    requests: tuple[Request, ...]
+    num_warmup: int
+    num_measured: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSchedule:
+    """Request lengths for clients whose arrivals follow from the system's answers.
+
+    Requests are measured from the `num_warmup`-th on, `num_measured` of them, and more while they
+    have arrived over less than `min_duration_s`.
+    """
+
+    lengths: Iterator[tuple[int, int]]
+    load: ClosedLoop
+    num_warmup: int
+    num_measured: int
+    min_duration_s: float
+
+
+def make_schedule(trial: Trial) -> OpenSchedule | ClosedSchedule:
+    """Return the schedule that the trial's seed stands for. The load's rate must be settled."""
+    lengths_rng, arrivals_rng = np.random.default_rng(trial.seed).spawn(2)
+    lengths = length_pairs(trial.workload, lengths_rng)
+    if isinstance(trial.load, ClosedLoop):
+        return ClosedSchedule(
+            lengths=lengths,
+            load=trial.load,
+            num_warmup=trial.num_warmup,
+            num_measured=trial.num_requests,
+            min_duration_s=trial.min_duration_s,
+        )
+    return _open_schedule(trial, trial.load, lengths, arrivals_rng)
+
+
+def _open_schedule(
+    trial: Trial,
+    load: ArrivalProcess | TraceReplay,
+    lengths: Iterator[tuple[int, int]],
+    rng: np.random.Generator,
+) -> OpenSchedule:
+    times = arrival_times(load, rng)
+    arrivals = list(itertools.islice(times, trial.num_warmup + trial.num_requests))
+    starts_s = arrivals[trial.num_warmup]
+    for arrival_s in times:  # the first that is not measured closes the window
+        arrivals.append(arrival_s)
+        if arrival_s - starts_s >= trial.min_duration_s:
+            break
+    num_measured = len(arrivals) - 1 - trial.num_warmup
+    cooldown = max(num_measured, 4 * trial.batching.max_batch_size)
+    arrivals += itertools.islice(times, cooldown - 1)
+    requests = tuple(
+        Request(
+            request_id=request_id,
+            arrival_s=arrival_s,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+        )
+        for request_id, (arrival_s, (prompt_tokens, output_tokens)) in enumerate(
+            zip(arrivals, lengths, strict=False)
+        )
+    )
+    return OpenSchedule(requests=requests, num_warmup=trial.num_warmup, num_measured=num_measured)
