@@ -1,0 +1,1 @@
+"""What executes a batch: a transformers model, a step-time model, or nothing at all."""

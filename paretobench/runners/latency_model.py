@@ -1,0 +1,91 @@
+"""A runner whose steps take the time that a step-time model says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from paretobench.core.values import Request
+from paretobench.runners.base import Capacity, Prompts
+from paretobench.runners.rows import Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    """Seconds that a step takes, in the terms of design: prompts that join, rows that decode."""
+
+    prefill_base_s: float = 0.0
+    prefill_per_sequence_s: float = 0.0
+    prefill_per_token_s: float = 0.0
+    decode_base_s: float = 0.0
+    decode_per_sequence_s: float = 0.0
+    decode_per_kv_token_s: float = 0.0
+
+    def duration_s(
+        self, *, num_joining: int, prompt_tokens: int, num_decoding: int, kv_tokens: int
+    ) -> float:
+        """Return the length of a step: its prefill part if any joins, its decode part if any runs.
+
+        `kv_tokens` counts the cache of the decoding rows alone.
+
+        >>> StepTimes(decode_base_s=0.01, decode_per_sequence_s=0.001).duration_s(
+        ...     num_joining=0, prompt_tokens=0, num_decoding=4, kv_tokens=100)
+        0.014
+        """
+        duration_s = 0.0
+        if num_joining:
+            duration_s += (
+                self.prefill_base_s
+                + self.prefill_per_sequence_s * num_joining
+                + self.prefill_per_token_s * prompt_tokens
+            )
+        if num_decoding:
+            duration_s += (
+                self.decode_base_s
+                + self.decode_per_sequence_s * num_decoding
+                + self.decode_per_kv_token_s * kv_tokens
+            )
+        return duration_s
+
+
+class LatencyModelRunner:
+    """Yields tokens that mean nothing at the times a model of the device predicts.
+
+    `sleep` lets the step's seconds pass: a virtual clock's for a simulation.
+    """
+
+    def __init__(self, times: StepTimes, sleep: Callable[[float], None]) -> None:
+        self._times = times
+        self._sleep = sleep
+        self._rows = Rows()
+
+    def start_trial(
+        self, *, max_batch_size: int, max_request_tokens: int, prompts: Prompts
+    ) -> None:
+        """Empty all slots; prompts are never read."""
+        self._rows.clear(max_batch_size=max_batch_size, max_request_tokens=max_request_tokens)
+
+    def step(self, join: Sequence[Request]) -> list[tuple[int, int]]:
+        """Let the step's time pass; return a token of every request that is owed one."""
+        duration_s = self._times.duration_s(
+            num_joining=len(join),
+            prompt_tokens=sum(request.prompt_tokens for request in join),
+            num_decoding=len(self._rows),
+            kv_tokens=self._rows.kv_tokens,
+        )
+        tokens = self._rows.step(join)
+        self._sleep(duration_s)
+        return tokens
+
+    def leave(self, request_ids: Sequence[int]) -> None:
+        """Free the slots of these requests."""
+        self._rows.leave(request_ids)
+
+    def capacity(self) -> Capacity:
+        """Return what fits now."""
+        return self._rows.capacity()
+
+    def warm_up(
+        self, batch_sizes: Sequence[int], *, prompt_tokens: int, max_request_tokens: int
+    ) -> None:
+        """Do nothing: a formula needs no warming."""

@@ -1,0 +1,39 @@
+"""A runner that costs nothing: what a trial with it takes is the loop's own cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paretobench.core.values import Request
+from paretobench.runners.base import Capacity, Prompts
+from paretobench.runners.rows import Rows
+
+
+class NullRunner:
+    """Yields a token for everyone who is owed one, at once."""
+
+    def __init__(self) -> None:
+        self._rows = Rows()
+
+    def start_trial(
+        self, *, max_batch_size: int, max_request_tokens: int, prompts: Prompts
+    ) -> None:
+        """Empty all slots; prompts are never read."""
+        self._rows.clear(max_batch_size=max_batch_size, max_request_tokens=max_request_tokens)
+
+    def step(self, join: Sequence[Request]) -> list[tuple[int, int]]:
+        """Return a token of every request that is owed one."""
+        return self._rows.step(join)
+
+    def leave(self, request_ids: Sequence[int]) -> None:
+        """Free the slots of these requests."""
+        self._rows.leave(request_ids)
+
+    def capacity(self) -> Capacity:
+        """Return what fits now."""
+        return self._rows.capacity()
+
+    def warm_up(
+        self, batch_sizes: Sequence[int], *, prompt_tokens: int, max_request_tokens: int
+    ) -> None:
+        """Do nothing."""

@@ -1,0 +1,1 @@
+"""The batching system: queue, policies, clocks and the one serving loop."""

@@ -1,0 +1,57 @@
+"""Time: the wall's for a measurement, a number that we set for a simulation."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Seconds since the trial began."""
+
+    def now(self) -> float:
+        """Return seconds since the clock started."""
+
+    def sleep(self, duration_s: float) -> None:
+        """Let `duration_s` pass."""
+
+
+class WallClock:
+    """The host's monotonic clock; `started_monotonic_s` is its zero."""
+
+    def __init__(self) -> None:
+        self.started_monotonic_s = time.monotonic()
+
+    def restart(self) -> None:
+        """Make this moment the clock's zero."""
+        self.started_monotonic_s = time.monotonic()
+
+    def now(self) -> float:
+        """Return seconds since this clock was made or restarted."""
+        return time.monotonic() - self.started_monotonic_s
+
+    def sleep(self, duration_s: float) -> None:
+        """Sleep; returns at once for a duration of 0 or less."""
+        if duration_s > 0:
+            time.sleep(duration_s)
+
+
+class VirtualClock:
+    """Time that passes only by `sleep`.
+
+    >>> clock = VirtualClock()
+    >>> clock.sleep(0.5); clock.now()
+    0.5
+    """
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def now(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now_s
+
+    def sleep(self, duration_s: float) -> None:
+        """Advance by `duration_s`; a duration below 0 passes no time."""
+        if duration_s > 0:
+            self._now_s += duration_s
