@@ -1,0 +1,53 @@
+"""The command line: the only place that prints, catches errors and exits.
+
+Exit codes: 0 done, 1 an operating point cannot be met, 2 bad input, 3 incomplete, 4 environment
+unfit, 130 interrupted. Results go to stdout, progress and warnings to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from paretobench.cli import report, simulate, sweep, validate
+from paretobench.core.errors import ParetoBenchError
+
+app = typer.Typer(
+    name="paretobench",
+    help="Map the throughput–latency frontier of LLM inference on this machine, and find where "
+    "to run on it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("sweep")(sweep.sweep)
+app.command("simulate")(simulate.simulate)
+app.command("report")(report.report)
+app.command("validate")(validate.validate)
+app.command("schema")(validate.schema)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        from paretobench import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except ParetoBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `paretobench schema | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,75 @@
+"""The end of a run: its report written, its answer printed, its exit code."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from paretobench.report import Report
+
+_INTERRUPTED = 130
+_INCOMPLETE = 3
+_SLA_MISSED = 1
+
+
+def finish(folder: Path, *, command: str, interrupted: bool, json: bool) -> NoReturn:
+    """Write the report of a run folder, print the answer and exit with the run's code."""
+    from paretobench.report import write_report
+
+    report = write_report(folder)
+    if json:
+        from paretobench.report import report_document
+
+        print(json_module.dumps(report_document(report), indent=1, allow_nan=False))
+    else:
+        _print_answer(report, folder)
+    code = _INTERRUPTED if interrupted else exit_code(report)
+    _print_state(report, folder, command, code)
+    raise typer.Exit(code)
+
+
+def exit_code(report: Report) -> int:
+    """Return 3 where nothing valid was measured or a trial failed, 1 where an operating point
+    cannot be met, else 0."""
+    if not any(c.is_valid for c in report.configurations):
+        return _INCOMPLETE
+    if report.run.manifest["state"] != "complete" or any(
+        point.verdict == "failed" for point in report.points
+    ):
+        return _INCOMPLETE
+    if any(point.configuration is None for point in report.operating_points):
+        return _SLA_MISSED
+    return 0
+
+
+def _print_answer(report: Report, folder: Path) -> None:
+    from paretobench.cli.tables import print_table
+    from paretobench.report import frontier_table, operating_points_table
+
+    if report.frontier:
+        print_table(frontier_table(report))
+    if report.operating_points:
+        print_table(operating_points_table(report))
+    print(f"Wrote {folder / 'frontier.png'}. Read {folder / 'report.md'}")
+
+
+def _print_state(report: Report, folder: Path, command: str, code: int) -> None:
+    trials = report.run.manifest["trials"]
+    done = sum(trial["state"] == "done" for trial in trials)
+    if code == _INTERRUPTED:
+        say = f"Interrupted: {done} of {len(trials)} trials are measured and kept."
+        print(f"{say} Go on: the same {command} command with --resume", file=sys.stderr)
+    elif code == _INCOMPLETE:
+        reasons = {f"{p.verdict}: {p.reason}" for p in report.points if p.verdict != "valid"}
+        which = "no trial is valid" if not report.frontier else "some trials failed"
+        print(f"Incomplete: {which}; {folder / 'report.md'} says why:", file=sys.stderr)
+        for reason in sorted(reasons)[:5]:
+            print(f"  {reason}", file=sys.stderr)
+    elif code == _SLA_MISSED:
+        missed = [p.goal.name for p in report.operating_points if p.configuration is None]
+        print(f"No configuration meets: {', '.join(missed)} (see above)", file=sys.stderr)

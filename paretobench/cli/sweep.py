@@ -1,0 +1,151 @@
+"""`paretobench sweep`: measure, and write the run folder."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from paretobench.cli import options
+from paretobench.cli.options import integers, numbers
+
+if TYPE_CHECKING:
+    from paretobench.core.values import Trial
+    from paretobench.scenario import Scenario
+
+
+def sweep(
+    scenario_file: options.ScenarioFile,
+    model: options.Model = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    max_batch_size: options.MaxBatchSize = None,
+    max_waiting_time_ms: options.MaxWaitingTime = None,
+    request_rate: options.RequestRate = None,
+    concurrency: options.Concurrency = None,
+    trace: options.Trace = None,
+    repeats: options.Repeats = None,
+    seed: options.Seed = None,
+    output_dir: options.OutputDir = None,
+    resume: options.Resume = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: measure failed trials again.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the trials and an estimate of the time.")
+    ] = False,
+    json_output: options.Json = False,
+) -> None:
+    """Measure every configuration of a scenario and write the frontier it gives."""
+    from paretobench.scenario import Overrides, load_scenario
+    from paretobench.sweep.plan import plan_trials
+    from paretobench.sweep.preflight import check_scenario, check_trials
+
+    scenario = load_scenario(
+        scenario_file,
+        Overrides(
+            model=model,
+            dtype=dtype,
+            device=device,
+            max_batch_size=integers(max_batch_size, "--max-batch-size"),
+            max_waiting_time_ms=numbers(max_waiting_time_ms, "--max-waiting-time-ms"),
+            request_rate=numbers(request_rate, "--request-rate"),
+            concurrency=integers(concurrency, "--concurrency"),
+            trace=None if trace is None else trace.resolve(),
+            repeats=repeats,
+            seed=seed,
+        ),
+    )
+    check_scenario(scenario)
+    trials = plan_trials(scenario)
+    check_trials(trials)
+    if dry_run:
+        _print_plan(scenario, trials, json_output=json_output)
+        return
+    folder = output_dir or Path("results") / scenario.name
+    _measure(scenario, trials, folder, resume=resume, retry_failed=retry_failed, json=json_output)
+
+
+def _measure(
+    scenario: Scenario,
+    trials: list[Trial],
+    folder: Path,
+    *,
+    resume: bool,
+    retry_failed: bool,
+    json: bool,
+) -> NoReturn:
+    from paretobench.cli.outcome import finish
+    from paretobench.cli.progress import Progress
+    from paretobench.results.writer import check_free
+    from paretobench.sweep.estimate import estimate_durations_s
+    from paretobench.sweep.run import Sweep
+    from paretobench.targets.worker_target import WorkerTarget
+    from paretobench.workload.lengths import max_length, max_request_tokens
+
+    if not (resume and (folder / "manifest.json").exists()):
+        check_free(folder)
+    system = scenario.model or scenario.runner
+    assert system is not None
+    target = WorkerTarget(
+        system,
+        batch_sizes=tuple(sorted(set(scenario.batching.max_batch_size))),
+        max_request_tokens=max(max_request_tokens(t.workload) for t in trials),
+        max_prompt_tokens=max(
+            max_length(t.workload.prompt_tokens, column="prompt") for t in trials
+        ),
+    )
+    durations_s, _ = estimate_durations_s(scenario, trials)
+    _handle_termination()
+    interrupted = False
+    try:
+        with Progress(scenario, trials, durations_s) as progress:
+            Sweep(scenario, trials, target, progress).run(
+                folder, resume=resume, retry_failed=retry_failed
+            )
+    except KeyboardInterrupt:
+        interrupted = True
+        if not (folder / "manifest.json").exists():
+            raise
+    finally:
+        target.close()
+    finish(folder, command="sweep", interrupted=interrupted, json=json)
+
+
+def _handle_termination() -> None:
+    """Treat SIGTERM (a cancelled CI job) as Ctrl-C: finish the files, exit, resume later."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def _print_plan(scenario: Scenario, trials: list[Trial], *, json_output: bool) -> None:
+    import json
+
+    from paretobench.cli.tables import plan_table, print_table
+    from paretobench.sweep.estimate import estimate_durations_s
+
+    durations_s, basis = estimate_durations_s(scenario, trials)
+    if json_output:
+        rows = [
+            {
+                "trial_id": trial.trial_id,
+                "trial": str(trial),
+                "repeat": trial.repeat,
+                "requests": trial.num_requests,
+                "estimated_s": duration_s,
+            }
+            for trial, duration_s in zip(trials, durations_s, strict=True)
+        ]
+        document = {"trials": rows, "estimated_s": sum(durations_s), "basis": basis}
+        print(json.dumps(document, indent=1, allow_nan=False))
+        return
+    print_table(plan_table(trials, durations_s))
+    print(f"{len(trials)} trials, about {sum(durations_s) / 60:.1f} minutes ({basis})")
+    print("Nothing was measured or written.", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Plan the trials of a scenario, run them, resume."""

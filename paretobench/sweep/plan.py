@@ -1,0 +1,216 @@
+"""From a scenario to its trials: the product of everything that stands in a list."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from paretobench.core.units import to_s
+from paretobench.core.values import BatchingConfig, Trial, content_hash
+from paretobench.core.workloads import (
+    ArrivalProcess,
+    ClosedLoop,
+    FixedLength,
+    LengthSpec,
+    LoadSpec,
+    LognormalLength,
+    TraceLength,
+    TraceReplay,
+    UniformLength,
+    WorkloadSpec,
+)
+from paretobench.scenario import Scenario
+from paretobench.scenario.schema import Batching, Measure, PerSlot
+from paretobench.scenario.traffic import (
+    ClosedLoopLoad,
+    ConstantLoad,
+    FixedTokens,
+    GammaLoad,
+    Lengths,
+    Load,
+    LognormalTokens,
+    PoissonLoad,
+    TraceLoad,
+    TraceTokens,
+    UniformTokens,
+)
+
+
+def plan_trials(scenario: Scenario) -> list[Trial]:
+    """Return the trials of a scenario, one block a repeat, each block in a seeded random order.
+
+    Rates given as a fraction of the capacity are not settled yet.
+    """
+    rng = np.random.default_rng(scenario.measure.seed)
+    trials: list[Trial] = []
+    for repeat in range(scenario.measure.repeats):
+        block = [
+            _trial(scenario, batching, load, workload, repeat)
+            for workload in workload_shapes(scenario)
+            for batching in _batchings(scenario.batching)
+            for section in scenario.load
+            for load in _loads(section, batching)
+        ]
+        # two sections may come to the same load, such as concurrency 4 and match_batch
+        block = list({trial.trial_id: trial for trial in block}.values())
+        trials += [block[i] for i in rng.permutation(len(block))]
+    return trials
+
+
+def pilot_trial(scenario: Scenario, workload: WorkloadSpec, max_batch_size: int) -> Trial:
+    """Return the trial that measures the saturated throughput of a batch size: full batches,
+    back to back."""
+    return replace(
+        _trial(
+            scenario,
+            BatchingConfig(
+                policy=scenario.batching.policy[0],
+                max_batch_size=max_batch_size,
+                max_waiting_time_s=0.0,
+            ),
+            ClosedLoop(concurrency=max_batch_size),
+            workload,
+            repeat=-1,
+        ),
+        num_requests=max(3 * max_batch_size, 16),
+        num_warmup=max_batch_size,
+        min_duration_s=0.0,
+    )
+
+
+def workload_shapes(scenario: Scenario) -> list[WorkloadSpec]:
+    """Return the shapes of requests that a scenario sweeps."""
+    return [
+        WorkloadSpec(prompt_tokens=prompt, output_tokens=output)
+        for prompt in _lengths(scenario.workload.prompt_tokens)
+        for output in _lengths(scenario.workload.output_tokens)
+    ]
+
+
+def scenario_hash(scenario: Scenario) -> str:
+    """Return a hash of all that decides what is measured; where files lie does not."""
+    return content_hash(_without_folders(scenario.model_dump(mode="json", exclude={"description"})))
+
+
+def system_identity(scenario: Scenario) -> dict[str, Any]:
+    """Return what is measured, as it stands in a trial's identity."""
+    system = scenario.model or scenario.runner
+    assert system is not None
+    identity: dict[str, Any] = _without_folders(system.model_dump(mode="json"))
+    return identity
+
+
+def _trial(
+    scenario: Scenario,
+    batching: BatchingConfig,
+    load: LoadSpec,
+    workload: WorkloadSpec,
+    repeat: int,
+) -> Trial:
+    measure = scenario.measure
+    num_requests = _num_requests(measure, batching.max_batch_size)
+    trial = Trial(
+        batching=batching,
+        load=load,
+        workload=workload,
+        num_requests=num_requests,
+        num_warmup=_num_warmup(measure, num_requests, batching, load),
+        min_duration_s=measure.min_duration_s,
+        timeout_s=measure.timeout_s,
+        repeat=repeat,
+        seed=0,
+        system=system_identity(scenario),
+    )
+    # every trial draws requests of its own: no two share a prompt
+    own = content_hash({"seed": measure.seed, "trial": asdict(trial)})
+    return replace(trial, seed=int(own[:8], 16))
+
+
+def _num_requests(measure: Measure, max_batch_size: int) -> int:
+    if isinstance(measure.requests, PerSlot):
+        return max(measure.requests.per_slot * max_batch_size, measure.requests.minimum)
+    return measure.requests
+
+
+def _num_warmup(
+    measure: Measure, num_requests: int, batching: BatchingConfig, load: LoadSpec
+) -> int:
+    """Return how many requests are served before the window: the start is not the steady state."""
+    if isinstance(measure.warmup, int):
+        return measure.warmup
+    filling = load.concurrency if isinstance(load, ClosedLoop) else batching.max_batch_size
+    return max(filling, math.ceil(0.1 * num_requests))
+
+
+def _batchings(batching: Batching) -> Iterator[BatchingConfig]:
+    for policy, size, wait_ms in itertools.product(
+        batching.policy, batching.max_batch_size, batching.max_waiting_time_ms
+    ):
+        yield BatchingConfig(policy=policy, max_batch_size=size, max_waiting_time_s=to_s(wait_ms))
+
+
+def _loads(load: Load, batching: BatchingConfig) -> Iterator[LoadSpec]:
+    match load:
+        case ClosedLoopLoad():
+            for concurrency, think_ms in itertools.product(load.concurrency, load.think_time_ms):
+                matched = concurrency == "match_batch"
+                yield ClosedLoop(
+                    concurrency=batching.max_batch_size if matched else int(concurrency),
+                    think_time_s=to_s(think_ms),
+                    start_interval_s=to_s(load.start_interval_ms),
+                )
+        case ConstantLoad():
+            yield from _processes("constant", load, [1.0])
+        case PoissonLoad():
+            yield from _processes("poisson", load, [1.0])
+        case GammaLoad():
+            yield from _processes("gamma", load, load.burstiness)
+        case TraceLoad():
+            for speedup in load.speedup:
+                yield TraceReplay(path=Path(load.path), speedup=speedup)
+
+
+def _processes(
+    kind: Literal["constant", "poisson", "gamma"],
+    load: ConstantLoad | PoissonLoad | GammaLoad,
+    burstinesses: list[float],
+) -> Iterator[ArrivalProcess]:
+    for burstiness in burstinesses:
+        for rate in load.requests_per_s or []:
+            yield ArrivalProcess(kind=kind, requests_per_s=rate, burstiness=burstiness)
+        for fraction in load.fraction_of_capacity or []:
+            yield ArrivalProcess(kind=kind, fraction_of_capacity=fraction, burstiness=burstiness)
+
+
+def _lengths(lengths: Lengths) -> Iterator[LengthSpec]:
+    match lengths:
+        case FixedTokens():
+            for value in lengths.value:
+                yield FixedLength(value=value)
+        case UniformTokens():
+            yield UniformLength(low=lengths.low, high=lengths.high)
+        case LognormalTokens():
+            yield LognormalLength(
+                mean=lengths.mean, cv=lengths.cv, low=lengths.low, high=lengths.high
+            )
+        case TraceTokens():
+            yield TraceLength(path=Path(lengths.path), cap=lengths.cap)
+
+
+def _without_folders(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {
+            key: Path(value).name
+            if key == "path" and isinstance(value, str)
+            else _without_folders(value)
+            for key, value in data.items()
+        }
+    if isinstance(data, list):
+        return [_without_folders(item) for item in data]
+    return data

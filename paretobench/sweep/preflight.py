@@ -1,0 +1,72 @@
+"""What can be known to be wrong before anything is loaded or written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from paretobench.core.errors import ScenarioError
+from paretobench.core.values import Trial
+from paretobench.core.workloads import WorkloadSpec
+from paretobench.runners.checkpoint import check_checkpoint, max_positions
+from paretobench.scenario import Scenario
+from paretobench.scenario.presets import PRESETS
+from paretobench.sweep.plan import workload_shapes
+from paretobench.workload.lengths import length_facts, max_request_tokens
+from paretobench.workload.schedule import make_schedule
+
+
+def check_scenario(scenario: Scenario) -> None:
+    """Raise UserInputError where files are missing or requests do not fit the model.
+
+    Reads traces and the checkpoint's configuration; loads no weights.
+    """
+    architecture = model_architecture(scenario)
+    positions = None if architecture is None else max_positions(architecture)
+    for workload in workload_shapes(scenario):
+        longest = max_request_tokens(workload)
+        if positions is not None and longest > positions:
+            raise ScenarioError(
+                f"{scenario.name}: workload must fit the model's {positions} positions, found up "
+                f"to {longest} tokens of prompt and output ({workload}); shorten them or cap them"
+            )
+
+
+def check_trials(trials: Sequence[Trial]) -> None:
+    """Raise UserInputError where a trial's schedule cannot be drawn, such as a broken trace."""
+    seen: set[str] = set()
+    for trial in trials:
+        if trial.load.kind == "trace" and str(trial.load) not in seen:
+            seen.add(str(trial.load))
+            make_schedule(trial)
+
+
+def model_architecture(scenario: Scenario) -> dict[str, Any] | None:
+    """Return the model's configuration where it is at hand, None for a hub id or no model.
+
+    Raises CheckpointError for a folder that holds no model.
+    """
+    if scenario.model is None or scenario.model.hub is not None:
+        return None
+    if scenario.model.preset is not None:
+        return PRESETS[scenario.model.preset]
+    assert scenario.model.path is not None
+    architecture: dict[str, Any] = check_checkpoint(Path(scenario.model.path))
+    return architecture
+
+
+def describe_workload(workload: WorkloadSpec) -> dict[str, Any]:
+    """Return what the workload's lengths really are, for the manifest."""
+    return {
+        "workload": str(workload),
+        "prompt_tokens": _facts(workload.prompt_tokens, "prompt"),
+        "output_tokens": _facts(workload.output_tokens, "output"),
+    }
+
+
+def _facts(spec: Any, column: str) -> dict[str, Any]:
+    facts = asdict(length_facts(spec, column=column))
+    facts["max"] = facts.pop("maximum")
+    return facts

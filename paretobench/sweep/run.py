@@ -1,0 +1,169 @@
+"""Running a sweep: every trial measured or its failure recorded, each on disk before the next."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.core.errors import IncompleteError, TrialError
+from paretobench.core.points import Point, Settings
+from paretobench.core.values import Trace, Trial
+from paretobench.core.workloads import at_capacity
+from paretobench.results import RunWriter
+from paretobench.scenario import Scenario
+from paretobench.sweep.pilot import measure_capacity, needs_pilot
+from paretobench.sweep.plan import scenario_hash, workload_shapes
+from paretobench.sweep.preflight import describe_workload
+from paretobench.targets.base import Target
+from paretobench.telemetry.provenance import collect_provenance
+
+_LOG = logging.getLogger(__name__)
+
+
+class SweepListener(Protocol):
+    """Is told how the sweep goes; draws nothing while a trial is timed in this process."""
+
+    def pilot_started(self) -> None:
+        """Learn that the capacity is being measured."""
+
+    def trial_started(self, trial: Trial) -> None:
+        """Learn that a trial begins."""
+
+    def trial_done(self, trial: Trial, point: Point, duration_s: float) -> None:
+        """Learn what a trial gave and how long it took."""
+
+
+class Sweep:
+    """The trials of one scenario, measured on one target, written to one run folder."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        trials: Sequence[Trial],
+        target: Target,
+        listener: SweepListener,
+    ) -> None:
+        self._scenario = scenario
+        self._trials = trials
+        self._target = target
+        self._listener = listener
+        self._sla = sla_limits(scenario)
+
+    def run(self, output_dir: Path, *, resume: bool, retry_failed: bool = False) -> None:
+        """Measure every trial that is not on disk yet.
+
+        The target is opened first: where the model cannot be loaded, nothing is written.
+        Raises UserInputError, EnvironmentUnfitError, IncompleteError; KeyboardInterrupt leaves a
+        folder that resumes.
+        """
+        provenance = collect_provenance(
+            package_dir=Path(__file__).resolve().parents[1], ignore_pids=()
+        )
+        self._target.open()
+        writer = self._open_folder(output_dir, resume=resume)
+        try:
+            self._describe(writer, provenance)
+            writer.plan(self._trials)
+            if retry_failed:
+                self._forget_failed(writer)
+            self._measure_all(writer)
+            failed = any(entry["verdict"] == "failed" for entry in writer.manifest["trials"])
+            writer.finish("incomplete" if failed else "complete")
+        except KeyboardInterrupt:
+            writer.finish("interrupted")
+            raise
+        except IncompleteError:
+            with contextlib.suppress(IncompleteError):  # the disk may refuse this too
+                writer.finish("incomplete")
+            raise
+        finally:
+            writer.close()
+
+    def _open_folder(self, output_dir: Path, *, resume: bool) -> RunWriter:
+        identity = scenario_hash(self._scenario)
+        if resume and (output_dir / "manifest.json").exists():
+            return RunWriter.resume(output_dir, scenario_hash=identity)
+        return RunWriter.create(
+            output_dir,
+            name=self._scenario.name,
+            scenario=self._scenario.model_dump(mode="json"),
+            scenario_hash=identity,
+        )
+
+    def _describe(self, writer: RunWriter, provenance: dict[str, object]) -> None:
+        seeds = {
+            "measure": self._scenario.measure.seed,
+            "model": self._scenario.model.seed if self._scenario.model else None,
+        }
+        writer.manifest["provenance"] = {
+            "system": dict(self._target.describe()),
+            **provenance,
+            "seeds": seeds,
+        }
+        writer.manifest["workloads"] = [
+            describe_workload(workload) for workload in workload_shapes(self._scenario)
+        ]
+
+    def _forget_failed(self, writer: RunWriter) -> None:
+        for entry in writer.manifest["trials"]:
+            if entry["verdict"] == "failed":
+                writer.forget_trial(entry["trial_id"])
+        writer.plan(self._trials)
+
+    def _measure_all(self, writer: RunWriter) -> None:
+        missing = [t for t in self._trials if writer.summary_of(t.trial_id) is None]
+        no_capacity: dict[str, str] = {}
+        for trial in missing:
+            shape = str(trial.workload)
+            capacities = writer.manifest["capacity"]
+            if needs_pilot(trial) and shape not in capacities and shape not in no_capacity:
+                self._listener.pilot_started()
+                try:
+                    capacities[shape] = measure_capacity(
+                        self._scenario, trial.workload, self._target
+                    )
+                except TrialError as error:
+                    no_capacity[shape] = str(error)
+                writer.save()
+            if needs_pilot(trial) and shape in no_capacity:
+                self._record(writer, trial, _nothing(no_capacity[shape]), 0.0)
+                continue
+            rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
+            self._measure(writer, replace(trial, load=at_capacity(trial.load, rate)))
+
+    def _measure(self, writer: RunWriter, trial: Trial) -> None:
+        self._listener.trial_started(trial)
+        started_s = time.monotonic()
+        try:
+            trace = self._target.measure(trial)
+        except TrialError as error:
+            _LOG.warning("trial %s failed: %s", trial, error)
+            trace = _nothing(str(error))
+        self._record(writer, trial, trace, time.monotonic() - started_s)
+
+    def _record(self, writer: RunWriter, trial: Trial, trace: Trace, duration_s: float) -> None:
+        point = summarize(Settings.of(trial), trace, self._sla)
+        writer.add_trial(trace, point)
+        self._listener.trial_done(trial, point, duration_s)
+
+
+def sla_limits(scenario: Scenario) -> SlaLimits:
+    """Return the scenario's limits on one request, in seconds."""
+
+    def seconds(limit_ms: float | None) -> float | None:
+        return None if limit_ms is None else limit_ms / 1e3
+
+    sla = scenario.sla
+    return SlaLimits(
+        e2e_s=seconds(sla.e2e_ms), ttft_s=seconds(sla.ttft_ms), tpot_s=seconds(sla.tpot_ms)
+    )
+
+
+def _nothing(reason: str) -> Trace:
+    return Trace(requests=(), steps=(), window=None, outcome="failed", reason=reason)

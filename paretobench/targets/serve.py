@@ -1,0 +1,64 @@
+"""One trial through the serving loop: the same code under either clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from paretobench.core.errors import DeviceOutOfMemoryError
+from paretobench.core.values import Trace, Trial
+from paretobench.runners.base import Runner
+from paretobench.runners.latency_model import StepTimes
+from paretobench.scenario.schema import LatencyModel
+from paretobench.serving.clock import Clock, WallClock
+from paretobench.serving.loop import ServingLoop
+from paretobench.serving.policies import make_policy
+from paretobench.serving.sources import make_source
+from paretobench.workload.lengths import max_length, max_request_tokens
+from paretobench.workload.prompts import PromptPool
+from paretobench.workload.schedule import make_schedule
+
+
+def serve_trial(trial: Trial, runner: Runner, clock: Clock, *, vocab_size: int = 2) -> Trace:
+    """Return the trace of a trial, its time counted from the clock's zero.
+
+    Running out of memory or of time is an outcome of the trace, not an error.
+    """
+    prompts = PromptPool(
+        vocab_size=vocab_size,
+        seed=trial.seed,
+        max_prompt_tokens=max_length(trial.workload.prompt_tokens, column="prompt"),
+    )
+    source = make_source(make_schedule(trial))
+    try:
+        runner.start_trial(
+            max_batch_size=trial.batching.max_batch_size,
+            max_request_tokens=max_request_tokens(trial.workload),
+            prompts=prompts,
+        )
+    except DeviceOutOfMemoryError as error:
+        return Trace(requests=(), steps=(), window=None, outcome="out_of_memory", reason=str(error))
+    if isinstance(clock, WallClock):
+        clock.restart()
+    trace = ServingLoop(
+        source=source,
+        policy=make_policy(trial.batching),
+        runner=runner,
+        clock=clock,
+        timeout_s=trial.timeout_s,
+    ).run()
+    if isinstance(clock, WallClock):
+        return replace(trace, started_monotonic_s=clock.started_monotonic_s)
+    return trace
+
+
+def step_times(model: LatencyModel) -> StepTimes:
+    """Return a scenario's latency model in seconds."""
+    prefill, decode = model.prefill, model.decode
+    return StepTimes(
+        prefill_base_s=prefill.base_ms / 1e3,
+        prefill_per_sequence_s=prefill.per_sequence_ms / 1e3,
+        prefill_per_token_s=prefill.per_token_ms / 1e3,
+        decode_base_s=decode.base_ms / 1e3,
+        decode_per_sequence_s=decode.per_sequence_ms / 1e3,
+        decode_per_kv_token_s=decode.per_kv_token_ms / 1e3,
+    )

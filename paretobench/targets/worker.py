@@ -1,0 +1,109 @@
+"""The worker process: holds the model, serves trials, touches neither screen nor files.
+
+Started as `python -m paretobench.targets.worker FD` by WorkerTarget, which sets the environment
+(threads, OpenMP wait policy) before torch is imported here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+from paretobench.core.errors import ParetoBenchError
+from paretobench.core.values import Trace, Trial
+from paretobench.runners.base import Runner
+from paretobench.runners.latency_model import LatencyModelRunner
+from paretobench.scenario.schema import LatencyModel
+from paretobench.serving.clock import WallClock
+from paretobench.targets.messages import Measure, Measured, Open, Ready, Refused
+from paretobench.targets.serve import serve_trial, step_times
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Answer the parent until it closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _die_with_parent()
+    connection = Connection(int(sys.argv[1]))
+    worker = Worker()
+    while True:
+        try:
+            message = connection.recv()
+        except EOFError:
+            return
+        reply: Ready | Measured | Refused
+        try:
+            reply = worker.answer(message)
+        except ParetoBenchError as error:
+            reply = Refused(error=type(error).__name__, message=str(error))
+        except Exception as error:
+            # a fault of the runner costs its trial: the device may be in any state now, so the
+            # parent starts a new worker
+            traceback.print_exc()
+            reply = Refused(error="WorkerDiedError", message=f"{type(error).__name__}: {error}")
+        connection.send(reply)
+
+
+class Worker:
+    """A loaded system and its clock."""
+
+    def __init__(self) -> None:
+        self._clock = WallClock()
+        self._runner: Runner | None = None
+        self._vocab_size = 2
+
+    def answer(self, message: Open | Measure) -> Ready | Measured:
+        """Do what the parent asks. Raises ParetoBenchError where that cannot be done."""
+        if isinstance(message, Open):
+            return self._open(message)
+        return Measured(trace=self._measure(message.trial))
+
+    def _open(self, message: Open) -> Ready:
+        if isinstance(message.system, LatencyModel):
+            self._runner = LatencyModelRunner(step_times(message.system), self._clock.sleep)
+            return Ready(
+                description={"kind": "latency_model", "simulated": False, "model": "latency model"}
+            )
+        from paretobench.runners.torch import build_runner  # torch is loaded here and only here
+
+        runner = build_runner(message.system)
+        runner.warm_up(
+            message.batch_sizes,
+            max_request_tokens=message.max_request_tokens,
+            prompt_tokens=message.max_prompt_tokens,
+        )
+        description = runner.describe()
+        self._vocab_size = int(description["vocab_size"])
+        self._runner = runner
+        return Ready(description={**description, "simulated": False})
+
+    def _measure(self, trial: Trial) -> Trace:
+        assert self._runner is not None, "the parent opens the system first"
+        # a collection in the middle of a trial would look like a slow step
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            return serve_trial(trial, self._runner, self._clock, vocab_size=self._vocab_size)
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the parent dies, even by SIGKILL (Linux)."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:  # the parent died before the request was made
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The parent's side: a worker process for the system, telemetry beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import IO, Any
+
+from paretobench.core.errors import IncompleteError, ParetoBenchError, TrialError, WorkerDiedError
+from paretobench.core.values import Trace, Trial
+from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.targets.messages import Measure, Measured, Open, Ready, Refused
+from paretobench.telemetry.gpu import GpuProbe, open_gpu_probe
+from paretobench.telemetry.sampler import TelemetrySampler
+
+_GRACE_S = 30.0  # beyond the trial's own time limit, for what lies outside the serving loop
+_OPEN_TIMEOUT_S = 1800.0  # a large checkpoint on a slow disk
+_TAIL_CHARACTERS = 400
+
+
+class WorkerTarget:
+    """Measures in a process of its own, so that a fault of the device costs one trial.
+
+    A worker that died is replaced when the next trial asks for one.
+    """
+
+    def __init__(
+        self,
+        system: Model | LatencyModel,
+        *,
+        batch_sizes: tuple[int, ...],
+        max_request_tokens: int,
+        max_prompt_tokens: int,
+    ) -> None:
+        self._open_message = Open(
+            system=system,
+            batch_sizes=batch_sizes,
+            max_request_tokens=max_request_tokens,
+            max_prompt_tokens=max_prompt_tokens,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._output: IO[bytes] | None = None
+        self._probe: GpuProbe | None = None
+        self._sampler: TelemetrySampler | None = None
+        self._description: Mapping[str, Any] = {}
+
+    @property
+    def pid(self) -> int | None:
+        """Return the worker's process id, None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    def open(self) -> None:
+        """Start the worker, load the system and warm it up."""
+        self._start()
+        if self._sampler is None:
+            uuid = self._description.get("gpu_uuid")
+            self._probe = open_gpu_probe(uuid=uuid) if uuid else None
+            self._sampler = TelemetrySampler(self._probe)
+            self._sampler.start()
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what the worker said of itself when it was ready."""
+        return self._description
+
+    def measure(self, trial: Trial) -> Trace:
+        """Return the trace of one trial, the device's telemetry with it.
+
+        Raises WorkerDiedError with what the worker last said.
+        """
+        if self._process is None:
+            try:
+                self._start()
+            except ParetoBenchError as error:
+                raise TrialError(f"a new worker could not be started: {error}") from error
+        try:
+            reply = self._ask(Measure(trial=trial), trial.timeout_s + _GRACE_S)
+        except WorkerDiedError:
+            self._stop_worker()
+            raise
+        assert isinstance(reply, Measured)
+        return self._with_telemetry(reply.trace)
+
+    def close(self) -> None:
+        """End the worker and the telemetry."""
+        self._stop_worker()
+        if self._sampler is not None:
+            self._sampler.stop()
+            self._sampler = None
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
+    def _start(self) -> None:
+        parent, child = Pipe()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "paretobench.targets.worker", str(child.fileno())],
+            pass_fds=[child.fileno()],
+            env={**os.environ, **worker_environment(self._open_message.system)},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,  # Ctrl-C reaches the parent alone
+        )
+        child.close()
+        self._connection = parent
+        try:
+            reply = self._ask(self._open_message, _OPEN_TIMEOUT_S)
+        except WorkerDiedError as error:
+            self._stop_worker()
+            raise IncompleteError(f"the worker died while it loaded the model: {error}") from error
+        except ParetoBenchError:
+            self._stop_worker()
+            raise
+        assert isinstance(reply, Ready)
+        self._description = reply.description
+
+    def _ask(self, message: Open | Measure, timeout_s: float) -> Ready | Measured:
+        assert self._connection is not None
+        try:
+            self._connection.send(message)
+            if not self._connection.poll(timeout_s):
+                raise WorkerDiedError(f"the worker did not answer within {timeout_s:g} s")
+            reply = self._connection.recv()
+        except (EOFError, OSError):
+            raise WorkerDiedError(self._last_words()) from None
+        if isinstance(reply, Refused):
+            raise reply.to_error()
+        answer: Ready | Measured = reply
+        return answer
+
+    def _last_words(self) -> str:
+        assert self._process is not None
+        assert self._output is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        code = self._process.returncode
+        how = "no exit code yet" if code is None else f"exit {code}"
+        if code is not None and code < 0:
+            how = f"killed by signal {-code}"
+        self._output.seek(0)
+        said = self._output.read().decode(errors="replace").strip()
+        last_line = said[-_TAIL_CHARACTERS:].splitlines()[-1:] or [""]
+        return f"the worker died ({how}){': ' + last_line[0] if last_line[0] else ''}"
+
+    def _stop_worker(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._output is not None:
+            self._output.close()
+        self._process = self._connection = self._output = None
+
+    def _with_telemetry(self, trace: Trace) -> Trace:
+        if self._sampler is None or trace.started_monotonic_s is None:
+            return trace
+        start_s = trace.started_monotonic_s
+        last_s = max((step.start_s + step.duration_s for step in trace.steps), default=0.0)
+        samples = self._sampler.between(start_s, start_s + last_s)
+        self._sampler.discard_before(start_s)
+        return replace(trace, telemetry=samples)
+
+
+def worker_environment(system: Model | LatencyModel) -> dict[str, str]:
+    """Return what the worker's environment has beyond the parent's.
+
+    OpenMP's default spinning makes every parallel region cost a scheduler slice beside a busy
+    neighbour (48 linears: 384 ms, 38 ms with a bounded spin, 13 ms passive), so it is always set.
+    """
+    if isinstance(system, LatencyModel):
+        return {}
+    threads = system.threads if isinstance(system.threads, int) else _available_cores()
+    wait = {
+        "bounded_spin": {"GOMP_SPINCOUNT": "10000"},
+        "passive": {"OMP_WAIT_POLICY": "passive"},
+        "active": {"OMP_WAIT_POLICY": "active"},
+    }[system.omp_wait_policy]
+    return {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", **wait}
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
