@@ -1,0 +1,225 @@
+"""Each formula on records small enough to do by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.analysis.percentiles import percentile
+from paretobench.core.points import Point, Settings
+from paretobench.core.values import (
+    RequestRecord,
+    StepRecord,
+    TelemetrySample,
+    Trace,
+    Window,
+)
+
+MakeSettings = Callable[..., Settings]
+NO_SLA = SlaLimits()
+
+# arrives at 1, joins at 1.5, tokens at 2, 3 and 4, delivered at 5
+RECORD = RequestRecord(
+    request_id=0,
+    class_name="default",
+    arrival_s=1.0,
+    prompt_tokens=8,
+    output_tokens=3,
+    measured=True,
+    admitted_s=1.5,
+    first_token_s=2.0,
+    finished_s=5.0,
+    status="finished",
+    error=None,
+    token_times_s=(2.0, 3.0, 4.0),
+)
+STEP = StepRecord(
+    phase="decode",
+    start_s=2.0,
+    duration_s=2.0,
+    batch_size=2,
+    joined=0,
+    prompt_tokens=0,
+    new_tokens=1,
+    kv_tokens=20,
+    padded_tokens=1,
+    queue_depth=0,
+    close_reason=None,
+)
+
+
+def trace_of(*records: RequestRecord, **changes: object) -> Trace:
+    trace = Trace(
+        requests=records,
+        steps=(STEP,),
+        window=Window(start_s=1.0, end_s=5.0),
+        outcome="completed",
+    )
+    return replace(trace, **changes)  # type: ignore[arg-type]
+
+
+def summary(make_settings: MakeSettings, trace: Trace, sla: SlaLimits = NO_SLA) -> Point:
+    return summarize(make_settings(), trace, sla)
+
+
+def test_latencies_run_from_the_scheduled_arrival(make_settings: MakeSettings) -> None:
+    figures = summary(make_settings, trace_of(RECORD)).figures
+    assert figures["mean_queue_ms"] == 500.0
+    assert figures["mean_ttft_ms"] == 1000.0
+    assert figures["mean_e2e_ms"] == 4000.0
+    assert figures["mean_tpot_ms"] == 1500.0  # (5 - 2) / (3 - 1): no TTFT in it
+    assert figures["mean_itl_ms"] == 1000.0
+
+
+def test_tpot_of_one_token_is_missing_not_zero(make_settings: MakeSettings) -> None:
+    single = replace(RECORD, output_tokens=1, token_times_s=(2.0,))
+    figures = summary(make_settings, trace_of(single)).figures
+    assert figures["mean_tpot_ms"] is None
+    assert figures["mean_itl_ms"] is None
+
+
+def test_throughput_counts_tokens_of_the_window_alone(make_settings: MakeSettings) -> None:
+    warmup = replace(
+        RECORD, request_id=1, measured=False, first_token_s=0.5, token_times_s=(0.5, 1.0, 1.5)
+    )
+    figures = summary(make_settings, trace_of(RECORD, warmup)).figures
+    # 2, 3, 4 of the first; 1.5 of the second: its 1.0 lies on the open edge
+    assert figures["output_tokens_per_s"] == 4 / 4
+    assert figures["total_tokens_per_s"] == (4 + 8) / 4
+    assert figures["requests_per_s"] == 2 / 4
+
+
+def test_a_request_that_failed_is_infinite_in_the_tail(make_settings: MakeSettings) -> None:
+    lost = replace(
+        RECORD,
+        request_id=1,
+        admitted_s=None,
+        first_token_s=None,
+        finished_s=None,
+        status="rejected",
+        error="too long",
+        token_times_s=(),
+    )
+    point = summary(make_settings, trace_of(RECORD, lost), SlaLimits(e2e_s=10))
+    assert point.figures["p95_e2e_ms"] == float("inf")
+    assert point.figures["p50_e2e_ms"] == float("inf")  # between the two
+    assert point.figures["num_failed"] == 1
+    assert point.figures["sla_attainment"] == 0.5
+    assert point.verdict == "failed"
+    assert point.reason == "1 of 2 requests rejected: too long"
+
+
+def test_a_step_counts_by_its_share_of_the_window(make_settings: MakeSettings) -> None:
+    edge = replace(STEP, start_s=4.0, duration_s=2.0, batch_size=4, padded_tokens=0)
+    figures = summary(make_settings, trace_of(RECORD, steps=(STEP, edge))).figures
+    assert figures["busy_fraction"] == 3 / 4  # 2 s and half of 2 s, of 4 s
+    assert figures["mean_batch_size"] == pytest.approx((2 * 2 + 4 * 1) / 3)
+    assert figures["batch_occupancy"] == pytest.approx((2 * 2 + 4 * 1) / 3 / 4)
+    assert figures["padding_waste"] == pytest.approx(1 / (2 + 4 / 2))
+
+
+def test_a_prompt_counts_its_tokens_as_computed(make_settings: MakeSettings) -> None:
+    prefill = replace(
+        STEP, phase="prefill", joined=2, prompt_tokens=62, new_tokens=2, padded_tokens=0, start_s=1
+    )
+    step = replace(STEP, start_s=3.0)
+    figures = summary(make_settings, trace_of(RECORD, steps=(prefill, step))).figures
+    assert figures["padding_waste"] == pytest.approx(1 / 64)
+
+
+def test_goodput_counts_requests_inside_every_limit(make_settings: MakeSettings) -> None:
+    late = replace(RECORD, request_id=1, finished_s=4.9)
+    sla = SlaLimits(e2e_s=3.95, ttft_s=2.0)
+    figures = summary(make_settings, trace_of(RECORD, late), sla).figures
+    assert figures["goodput_requests_per_s"] == 1 / 4
+    assert figures["sla_attainment"] == 0.5
+
+
+def test_without_limits_there_is_no_goodput(make_settings: MakeSettings) -> None:
+    assert summary(make_settings, trace_of(RECORD)).figures["goodput_requests_per_s"] is None
+
+
+def sample(t_s: float, energy_j: float, util: float) -> TelemetrySample:
+    return TelemetrySample(t_s=t_s, energy_j=energy_j, gpu_util_pct=util)
+
+
+def test_energy_is_the_counters_difference_at_the_ends_of_the_window(
+    make_settings: MakeSettings,
+) -> None:
+    telemetry = (sample(0.0, 100, 1), sample(2.0, 120, 40), sample(4.0, 160, 60), sample(6, 200, 9))
+    figures = summary(make_settings, trace_of(RECORD, telemetry=telemetry)).figures
+    assert figures["energy_j"] == 180 - 110
+    assert figures["tokens_per_joule"] == pytest.approx(3 / 70)
+    assert figures["gpu_util_pct"] == 50.0  # of the two samples inside
+
+
+def test_what_no_gpu_reported_is_missing(make_settings: MakeSettings) -> None:
+    telemetry = (TelemetrySample(t_s=2.0, cpu_util_pct=80.0),)
+    figures = summary(make_settings, trace_of(RECORD, telemetry=telemetry)).figures
+    assert figures["gpu_util_pct"] is None
+    assert figures["energy_j"] is None
+    assert figures["cpu_util_pct"] == 80.0
+
+
+def test_percentiles_with_few_samples_beyond_are_marked(make_settings: MakeSettings) -> None:
+    records = [replace(RECORD, request_id=i) for i in range(150)]
+    low = summary(make_settings, trace_of(*records)).low_percentiles
+    assert "p95_e2e_ms" in low
+    assert "p90_e2e_ms" not in low
+    assert "p95_itl_ms" not in low  # 300 gaps
+
+
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.sampled_from([50.0, 90.0, 95.0, 99.0])
+)
+def test_finite_percentiles_are_numpys(samples: list[float], share: float) -> None:
+    expected = float(np.percentile(samples, share))
+    assert percentile(np.array(samples), share) == pytest.approx(expected)
+
+
+def waits(rise_s: float) -> list[RequestRecord]:
+    records = []
+    for i in range(100):
+        wait_s = 0.01 + rise_s * i + 0.004 * (i % 3)
+        records.append(
+            replace(
+                RECORD,
+                request_id=i,
+                arrival_s=float(i),
+                admitted_s=i + wait_s,
+                first_token_s=i + wait_s + 0.1,
+                finished_s=i + wait_s + 0.3,
+                token_times_s=(i + wait_s + 0.1,),
+            )
+        )
+    return records
+
+
+def test_a_backlog_that_grows_is_overloaded(make_settings: MakeSettings) -> None:
+    trace = trace_of(*waits(0.5), window=Window(start_s=0.0, end_s=100.0))
+    point = summarize(make_settings(load_kind="poisson"), trace, NO_SLA)
+    assert point.verdict == "overloaded"
+    assert "exceeds the capacity" in point.reason
+
+
+def test_steady_waits_are_valid(make_settings: MakeSettings) -> None:
+    trace = trace_of(*waits(0.0), window=Window(start_s=0.0, end_s=100.0))
+    assert summarize(make_settings(load_kind="poisson"), trace, NO_SLA).verdict == "valid"
+
+
+def test_a_closed_loop_cannot_be_overloaded(make_settings: MakeSettings) -> None:
+    trace = trace_of(*waits(0.5), window=Window(start_s=0.0, end_s=100.0))
+    assert summarize(make_settings(), trace, NO_SLA).verdict == "valid"
+
+
+def test_out_of_memory_is_a_verdict_of_its_own(make_settings: MakeSettings) -> None:
+    trace = Trace(requests=(), steps=(), window=None, outcome="out_of_memory", reason="no room")
+    point = summary(make_settings, trace)
+    assert (point.verdict, point.reason) == ("out_of_memory", "no room")
+    assert point.figures["output_tokens_per_s"] is None
