@@ -1,0 +1,40 @@
+"""A report as one JSON document, for `--json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from paretobench.report.deploy import operating_points_mapping
+from paretobench.report.model import DATA_FILES, Report
+from paretobench.report.points import configuration_row
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """Return the report in values that strict JSON can hold: null for missing and for infinite."""
+    run = report.run
+    document: dict[str, Any] = _strict(
+        {
+            "name": run.manifest.get("name"),
+            "folder": str(run.path),
+            "state": run.manifest.get("state"),
+            "objectives": {"throughput": report.throughput, "latency": report.latency},
+            "frontier": [configuration_row(c) for c in report.frontier],
+            "operating_points": operating_points_mapping(report),
+            "verdicts": report.verdicts,
+            "files": [*DATA_FILES, *(path.name for path in report.figures)],
+            "left_out": list(report.left_out),
+        }
+    )
+    return document
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_strict(item) for item in value]
+    return value

@@ -1,0 +1,65 @@
+"""The pictures of a report: each is drawn from points alone, or says why it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paretobench.report.figures.canvas import render, style
+from paretobench.report.figures.frontier import draw_frontier
+from paretobench.report.figures.gpu_utilization import draw_gpu_utilization
+from paretobench.report.figures.latency_vs_batch_size import draw_latency_vs_batch_size
+from paretobench.report.figures.queue_vs_compute import draw_queue_vs_compute
+from paretobench.report.figures.wait_timeout import draw_wait_timeout
+from paretobench.report.model import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FIGURES", "Picture", "draw_png"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A figure's file name, who draws it, and what it shows in one line."""
+
+    file_name: str
+    draw: Callable[[Report], Figure | str]
+    shows: str
+
+
+FIGURES: tuple[Picture, ...] = (
+    Picture(
+        file_name="frontier.png",
+        draw=draw_frontier,
+        shows="every configuration by throughput and latency, and the frontier",
+    ),
+    Picture(
+        file_name="latency_vs_batch_size.png",
+        draw=draw_latency_vs_batch_size,
+        shows="p50 and p95 E2E latency, and throughput, against the batch size",
+    ),
+    Picture(
+        file_name="queue_vs_compute.png",
+        draw=draw_queue_vs_compute,
+        shows="how much of the mean E2E latency is waiting and how much is computing",
+    ),
+    Picture(
+        file_name="wait_timeout.png",
+        draw=draw_wait_timeout,
+        shows="what each wait timeout did to the batches, the runner's idle time and the latency",
+    ),
+    Picture(
+        file_name="gpu_utilization.png",
+        draw=draw_gpu_utilization,
+        shows="GPU utilisation, and SM, tensor and DRAM activity where the device reports them",
+    ),
+)
+
+
+def draw_png(picture: Picture, report: Report) -> bytes | str:
+    """Return the figure as PNG bytes, or as text why it is left out."""
+    with style():
+        drawn = picture.draw(report)
+        return drawn if isinstance(drawn, str) else render(drawn)

@@ -1,0 +1,112 @@
+"""The legend of the frontier's picture, with what could not be drawn."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from paretobench.report.figures import frontier_labels
+from paretobench.report.figures.canvas import INK
+from paretobench.report.figures.encoding import (
+    VERDICT_MARKS,
+    dot,
+    legend_mark,
+    load_marker,
+    load_name,
+    side_legend,
+    thinned,
+)
+from paretobench.report.text import one_line, plural, wait_label
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
+
+    from paretobench.report.figures.frontier import Plane
+
+_WRAP = 27
+_MAX_WORKLOADS = 4
+_MAX_LIMITS = 3
+
+
+def add_legend(plane: Plane) -> None:
+    """Explain every mark in the picture, and count what is off scale or was never measured."""
+    handles = [*_lines(plane), *_waits(plane), *_loads(plane), *_not_valid(plane)]
+    side_legend(plane.axes, handles)
+
+
+def _lines(plane: Plane) -> list[Line2D]:
+    from paretobench.report.figures.frontier import LINE_STYLES
+
+    report = plane.report
+    if not report.frontier:
+        return []
+    if len(report.workloads) == 1:
+        handles = [legend_mark("frontier", color=INK, linestyle="-", lw=1.5)]
+    else:
+        handles = [legend_mark("frontier of each workload")]
+        for index, workload in enumerate(report.workloads[:_MAX_WORKLOADS]):
+            label = textwrap.fill(one_line(workload, limit=3 * _WRAP), _WRAP)
+            style = LINE_STYLES[index % len(LINE_STYLES)]
+            handles.append(legend_mark(label, color=INK, linestyle=style, lw=1.5))
+    if frontier_labels.starred_configurations(report):
+        star = legend_mark(
+            "operating point",
+            marker="*",
+            markersize=13,
+            markerfacecolor="white",
+            markeredgecolor=INK,
+        )
+        handles.append(star)
+    handles.append(legend_mark("numbers: max batch size", marker=""))
+    if any(c.num_repeats > 1 for c in report.configurations):
+        handles.append(legend_mark("single repeat", marker="o", markersize=3, color="#9aa0a6"))
+    limits = frontier_labels.latency_limits(report).items()
+    off_scale = [(limit, names) for limit, names in limits if not plane.up.holds(limit)]
+    for limit, names in off_scale[:_MAX_LIMITS]:
+        text = f"off scale: {frontier_labels.limit_text(report, limit, names)}"
+        colour = frontier_labels.SLA_COLOUR
+        handles.append(legend_mark(textwrap.fill(text, _WRAP), marker="_", color=colour))
+    return handles
+
+
+def _waits(plane: Plane) -> list[Line2D]:
+    waits = sorted(plane.colours)
+    return [
+        legend_mark("wait timeout"),
+        *(dot(wait_label(wait), plane.colours[wait]) for wait in thinned(waits)),
+    ]
+
+
+def _loads(plane: Plane) -> list[Line2D]:
+    kinds = list(dict.fromkeys(c.settings.load_kind for c in plane.report.configurations))
+    if len(kinds) < 2:
+        return []
+    return [legend_mark("load"), *(dot(load_name(k), marker=load_marker(k)) for k in kinds)]
+
+
+def _not_valid(plane: Plane) -> list[Line2D]:
+    """Count configurations, as the picture shows them: on scale, at the edge, or not at all."""
+    rejected = [c for c in plane.report.configurations if not c.is_valid]
+    if not rejected:
+        return []
+    drawn = [c for c in rejected if plane.place(c) is not None]
+    edge = [c for c in drawn if plane.is_off_scale(c)]
+    shown = Counter(c.verdict for c in drawn if c not in edge)
+    missing = Counter(c.verdict for c in rejected if c not in drawn)
+    handles = [legend_mark("not valid (hollow)")]
+    for verdict, count in shown.items():
+        marker = VERDICT_MARKS.get(verdict)
+        handles.append(dot(f"{_said(verdict)} ({count})", hollow=True, marker=marker or "o"))
+    for verdict, count in Counter(c.verdict for c in edge).items():
+        mark = dot(f"{_said(verdict)}, off scale: {count}", hollow=True)
+        mark.set_markersize(4.5)
+        handles.append(mark)
+    for verdict, count in missing.items():
+        text = f"{_said(verdict)}: {plural(count, 'configuration')}, nothing to draw"
+        handles.append(legend_mark(textwrap.fill(text, _WRAP), marker=""))
+    return handles
+
+
+def _said(verdict: str) -> str:
+    return verdict.replace("_", " ")

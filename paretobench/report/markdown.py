@@ -1,0 +1,172 @@
+"""`report.md`: the answer first, then the picture, the tables and what stands behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paretobench.analysis.configurations import Configuration
+from paretobench.analysis.operating_points import OperatingPoint
+from paretobench.report.deploy import reason_of
+from paretobench.report.figures import FIGURES
+from paretobench.report.manifest import device_name, is_simulated, model_name
+from paretobench.report.markdown_measured import measured_lines, reproduce_lines
+from paretobench.report.markdown_table import table
+from paretobench.report.markdown_trust import trust_lines
+from paretobench.report.model import Report
+from paretobench.report.terminal import (
+    column_title,
+    deploy_text,
+    empty_frontier,
+    expect_text,
+    frontier_columns,
+    margin_text,
+)
+from paretobench.report.text import (
+    configuration_label,
+    joined,
+    markdown,
+    marked,
+    number,
+    plural,
+    short_label,
+    wait_label,
+    with_unit,
+)
+
+
+def report_markdown(report: Report) -> bytes:
+    """Return `report.md`."""
+    name = markdown(str(report.run.manifest.get("name") or report.run.path.name))
+    drawn = {path.name for path in report.figures}
+    lines = [f"# {name}", "", _answer(report), ""]
+    if "frontier.png" in drawn:
+        lines += ["![Throughput against latency, and the frontier](frontier.png)", ""]
+    lines += ["## Frontier", "", *_frontier_lines(report), ""]
+    lines += ["## Operating points", "", *_operating_point_lines(report), ""]
+    lines += ["## What was measured", "", *measured_lines(report), ""]
+    lines += ["## What to trust less, and why", "", *trust_lines(report), ""]
+    lines += ["## Other figures", "", *_figure_lines(report, drawn), ""]
+    lines += ["## Reproduce", "", *reproduce_lines(report)]
+    return ("\n".join(lines).rstrip() + "\n").encode("utf-8")
+
+
+def _answer(report: Report) -> str:
+    """Return two sentences: how far the frontier runs, and where to run on it."""
+    where = device_name(report.run)
+    subject = f"{model_name(report.run)}{f' on {where}' if where else ''}"
+    if is_simulated(report.run):
+        subject += " (simulated)"
+    subject = markdown(subject)
+    if not report.frontier:
+        return f"**{subject}: there is no frontier.** {markdown(_sentence(empty_frontier(report)))}"
+    runs = []
+    for workload in report.workloads:
+        front = [c for c in report.frontier if c.settings.workload == workload]
+        if front:
+            runs.append(_extent(report, front, named=len(report.workloads) > 1))
+    points = [_deploy_sentence(report, point) for point in report.operating_points]
+    where_to_run = " ".join(points) or "The scenario names no operating points."
+    return f"**{subject}: {'; '.join(runs)}.** {where_to_run}"
+
+
+def _extent(report: Report, front: Sequence[Configuration], *, named: bool) -> str:
+    prefix = f"for {markdown(front[0].settings.workload)} " if named else ""
+    low, high = front[0], front[-1]
+    if low is high:
+        return f"{prefix}the frontier is one point, {_end(report, low)}"
+    return f"{prefix}the frontier runs from {_end(report, low)} to {_end(report, high)}"
+
+
+def _end(report: Report, configuration: Configuration) -> str:
+    throughput = with_unit(report.throughput, configuration.figures[report.throughput])
+    latency = with_unit(report.latency, configuration.figures[report.latency])
+    mark = "~" if report.latency in configuration.low_percentiles else ""
+    where = markdown(configuration_label(configuration.settings))
+    return f"{throughput} at {short_label(report.latency)} {mark}{latency} ({where})"
+
+
+def _deploy_sentence(report: Report, point: OperatingPoint) -> str:
+    name = markdown(point.goal.name)
+    chosen = point.configuration
+    if chosen is None:
+        return f"Nothing meets `{name}`. {markdown(_sentence(reason_of(report, point)))}"
+    settings = chosen.settings
+    room = "" if not point.margins else f", {markdown(margin_text(point))}"
+    return (
+        f"For `{name}` set `max_batch_size: {settings.max_batch_size}` and "
+        f"`max_waiting_time_ms: {settings.max_waiting_time_ms:g}` "
+        f"({expect_text(point)}{room})."
+    )
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _frontier_lines(report: Report) -> list[str]:
+    if not report.frontier:
+        return [markdown(_sentence(empty_frontier(report)))]
+    columns = frontier_columns(report)
+    several_workloads = len(report.workloads) > 1
+    several_policies = len({c.settings.policy for c in report.configurations}) > 1
+    header = ["workload"] if several_workloads else []
+    header += ["load", *(["policy"] if several_policies else []), "batch", "wait"]
+    rows = []
+    for c in report.frontier:
+        cells = [c.settings.workload] if several_workloads else []
+        cells += [c.settings.load, *([c.settings.policy] if several_policies else [])]
+        cells += [str(c.settings.max_batch_size), wait_label(c.settings.max_waiting_time_ms)]
+        rows.append([*cells, *(_with_spread(report, c, metric) for metric in columns)])
+    lines = table([*header, *map(column_title, columns)], rows, num_left=len(header) - 2)
+    notes = _table_notes(report, columns)
+    return [*lines, "", *notes] if notes else lines
+
+
+def _with_spread(report: Report, configuration: Configuration, metric: str) -> str:
+    cell = marked(configuration, metric)
+    spread = report.spread(configuration, metric)
+    if spread is None or metric not in (report.throughput, report.latency):
+        return cell
+    return f"{cell} ({number(spread[0])}–{number(spread[1])})"
+
+
+def _table_notes(report: Report, columns: Sequence[str]) -> list[str]:
+    notes = []
+    if any(c.num_repeats > 1 for c in report.frontier):
+        notes.append("A figure is the mean of the repeats, in brackets the lowest and highest.")
+    if any(set(c.low_percentiles) & set(columns) for c in report.frontier):
+        notes.append("`~`: fewer than 10 samples lie beyond this percentile.")
+    notes.append("All figures of these configurations: [frontier.csv](frontier.csv).")
+    return [" ".join(notes)]
+
+
+def _operating_point_lines(report: Report) -> list[str]:
+    if not report.operating_points:
+        return ["The scenario names none. Add `operating_points` to it to be told where to run."]
+    rows = [
+        [
+            point.goal.name,
+            deploy_text(point),
+            expect_text(point),
+            margin_text(point),
+            reason_of(report, point),
+        ]
+        for point in report.operating_points
+    ]
+    lines = table(["for", "deploy", "expect", "value of limit (room)", "why"], rows, num_left=5)
+    met = [p for p in report.operating_points if p.configuration is not None]
+    note = "To deploy: [operating_points.yaml](operating_points.yaml)." if met else ""
+    if len(met) < len(report.operating_points):
+        missed = [
+            f"`{markdown(p.goal.name)}`" for p in report.operating_points if p.configuration is None
+        ]
+        note += f" No constraint was relaxed for {joined(missed)}."
+    return [*lines, "", note.strip()]
+
+
+def _figure_lines(report: Report, drawn: set[str]) -> list[str]:
+    others = [p for p in FIGURES if p.file_name in drawn and p.file_name != "frontier.png"]
+    lines = [f"- [{p.file_name}]({p.file_name}): {p.shows}." for p in others]
+    lines += [f"- Left out: {markdown(line)}." for line in report.left_out]
+    return lines or [f"{plural(0, 'figure')} beside the frontier."]

@@ -1,0 +1,205 @@
+"""The part of `report.md` that says what was measured, on what, and how to do it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from paretobench import __version__
+from paretobench.report.manifest import (
+    commit,
+    is_simulated,
+    model_name,
+    scenario,
+    section,
+    system,
+    workload_facts,
+)
+from paretobench.report.markdown_table import table
+from paretobench.report.model import Report
+from paretobench.report.text import MISSING, joined, markdown, number, plural, wait_label
+
+_GIB = 2**30
+
+
+def measured_lines(report: Report) -> list[str]:
+    """Return the system, the workloads, the loads and how much was measured."""
+    run = report.run
+    facts = [
+        ("System", _system_text(report)),
+        ("Precision and attention", _listed(system(run), "dtype", "attention_backend")),
+        ("Software", _software(report)),
+        ("Host", _host(report)),
+        *(("GPU", line) for line in _gpus(report)),
+        ("Threads", _threads(report)),
+        ("Swept", _swept(report)),
+        ("Trials", _trials(report)),
+        ("Seeds", _listed(section(run.manifest, "provenance", "seeds"), "measure", "model")),
+        ("When", _when(report)),
+    ]
+    rows = [[name, value] for name, value in facts if value]
+    description = str(scenario(run).get("description") or "").strip()
+    lines = [markdown(description), ""] if description else []
+    lines += table(["what", "found"], rows, num_left=2)
+    return [*lines, *_workload_lines(report), *_load_lines(report)]
+
+
+def reproduce_lines(report: Report) -> list[str]:
+    """Return the commands that measure the same again and draw it."""
+    run = report.run
+    folder = shlex.quote(run.path.resolve().name)
+    verb = "simulate" if is_simulated(run) else "sweep"
+    digits = commit(run)
+    return [
+        f"With paretobench {markdown(str(run.manifest.get('paretobench_version') or __version__))}"
+        f"{f' at commit {markdown(digits)}' if digits else ''}, from the folder above this one. "
+        "The manifest holds the scenario with every value settled "
+        f"(hash `{markdown(str(run.manifest.get('scenario_hash') or MISSING))}`):",
+        "",
+        "```sh",
+        'python -c \'import json, sys; json.dump(json.load(open(sys.argv[1]))["scenario"], '
+        f"sys.stdout)' {folder}/manifest.json > scenario.yaml",
+        f"paretobench {verb} scenario.yaml",
+        f"paretobench report {folder}",
+        "```",
+    ]
+
+
+def _system_text(report: Report) -> str:
+    found = system(report.run)
+    name = str(found.get("model") or model_name(report.run))
+    device = ", ".join(str(found[k]) for k in ("device_name", "device") if found.get(k))
+    simulated = "simulated in virtual time with a latency model, not measured: "
+    return (
+        f"{simulated if is_simulated(report.run) else ''}{name}{f' on {device}' if device else ''}"
+    )
+
+
+def _software(report: Report) -> str:
+    package = section(report.run.manifest, "provenance", "package")
+    version = package.get("version") or report.run.manifest.get("paretobench_version")
+    parts = [f"paretobench {version or __version__}"]
+    digits = commit(report.run)
+    if digits:
+        parts[0] += f" (commit {digits})"
+    parts += [
+        f"{name} {system(report.run)[name]}"
+        for name in ("torch", "cuda", "transformers")
+        if system(report.run).get(name)
+    ]
+    python = section(report.run.manifest, "provenance", "host").get("python")
+    return ", ".join([*parts, f"Python {python}"] if python else parts)
+
+
+def _host(report: Report) -> str:
+    host = section(report.run.manifest, "provenance", "host")
+    memory = host.get("memory_bytes")
+    parts = [
+        str(host["cpu"]) if host.get("cpu") else None,
+        f"{host['cores']} cores" if host.get("cores") else None,
+        f"{number(memory / _GIB)} GiB" if memory else None,
+        str(host["os"]) if host.get("os") else None,
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _gpus(report: Report) -> list[str]:
+    gpus = section(report.run.manifest, "provenance").get("gpus") or []
+    lines = []
+    for gpu in gpus:
+        memory = gpu.get("memory_bytes")
+        parts = [
+            f"{gpu.get('index', MISSING)}: {gpu.get('name') or MISSING}",
+            f"{number(memory / _GIB)} GiB" if memory else None,
+            f"driver {gpu['driver']}" if gpu.get("driver") else None,
+        ]
+        lines.append(", ".join(part for part in parts if part))
+    return lines
+
+
+def _threads(report: Report) -> str:
+    found = system(report.run)
+    parts = [str(found["threads"])] if found.get("threads") else []
+    environment = section(found, "environment")
+    parts += [f"{name}={value}" for name, value in sorted(environment.items())]
+    return ", ".join(parts)
+
+
+def _swept(report: Report) -> str:
+    settings = [c.settings for c in report.configurations]
+    if not settings:
+        return ""
+    sizes = ", ".join(map(str, sorted({s.max_batch_size for s in settings})))
+    waits = ", ".join(wait_label(w) for w in sorted({s.max_waiting_time_ms for s in settings}))
+    policies = ", ".join(dict.fromkeys(s.policy for s in settings))
+    return f"policy {policies}; max batch size {sizes}; max waiting time {waits}"
+
+
+def _trials(report: Report) -> str:
+    if not report.points:
+        return "none"
+    verdicts = ", ".join(f"{n} {v.replace('_', ' ')}" for v, n in report.verdicts.items())
+    measured = [p.figures.get("num_measured") for p in report.points]
+    requests = sum(int(m) for m in measured if m is not None)
+    repeats = max(c.num_repeats for c in report.configurations)
+    return (
+        f"{plural(len(report.points), 'trial')} of "
+        f"{plural(len(report.configurations), 'configuration')} ({verdicts}); "
+        f"{plural(repeats, 'repeat')} each; {plural(requests, 'request')} measured"
+    )
+
+
+def _when(report: Report) -> str:
+    begun, ended = report.run.manifest.get("created_at"), report.run.manifest.get("finished_at")
+    return " to ".join(str(moment) for moment in (begun, ended) if moment)
+
+
+def _listed(content: Mapping[str, Any], *keys: str) -> str:
+    return ", ".join(f"{k} {content[k]}" for k in keys if content.get(k) is not None)
+
+
+def _workload_lines(report: Report) -> list[str]:
+    facts = workload_facts(report.run)
+    if not facts:
+        return []
+    rows = []
+    for fact in facts:
+        for name in ("prompt_tokens", "output_tokens"):
+            found = section(fact, name)
+            share = found.get("share_capped")
+            cells = [found.get("stated_mean"), found.get("mean"), found.get("cv"), found.get("max")]
+            rows.append(
+                [
+                    str(fact.get("workload") or MISSING),
+                    name.replace("_", " "),
+                    *(number(cell) for cell in cells),
+                    MISSING if share is None else f"{number(100 * share)}%",
+                ]
+            )
+    header = ["workload", "length", "stated mean", "mean drawn", "cv drawn", "max", "capped"]
+    return ["", *table(header, rows, num_left=2)]
+
+
+def _load_lines(report: Report) -> list[str]:
+    loads: dict[tuple[str, str], tuple[float | None, int]] = {}
+    for c in report.configurations:
+        key = (c.settings.workload, c.settings.load)
+        loads[key] = (c.settings.offered_requests_per_s, loads.get(key, (None, 0))[1] + 1)
+    rows = [
+        [load, workload, number(rate), str(count)]
+        for (workload, load), (rate, count) in loads.items()
+    ]
+    if not rows:
+        return []
+    header = ["load", "workload", "offered (requests/s)", "configurations"]
+    lines = ["", *table(header, rows, num_left=2)]
+    pilots = [
+        f"{number(found.get('requests_per_s'))} requests/s "
+        f"({number(found.get('output_tokens_per_s'))} tokens/s) at batch "
+        f"{found.get('max_batch_size', MISSING)} for {markdown(workload)}"
+        for workload, found in section(report.run.manifest, "capacity").items()
+    ]
+    if pilots:
+        lines += ["", f"Capacity, measured by a pilot in a closed loop: {joined(pilots)}."]
+    return lines

@@ -1,0 +1,117 @@
+"""The part of `report.md` that says what could not be trusted, and why."""
+
+from __future__ import annotations
+
+from paretobench.report.manifest import is_simulated, section
+from paretobench.report.markdown_table import table
+from paretobench.report.model import Report
+from paretobench.report.text import configuration_label, markdown, plural
+
+_MAX_ROWS = 60
+_FOLD_FROM = 12
+
+
+def trust_lines(report: Report) -> list[str]:
+    """Return every caveat, then each trial that is not valid with its reason."""
+    caveats = [
+        *_run_caveats(report),
+        *_package_caveats(report),
+        *_gpu_caveats(report),
+        *_statistics_caveats(report),
+    ]
+    lines = [f"- {caveat}" for caveat in caveats]
+    rejected = [p for p in report.points if p.verdict != "valid"]
+    if rejected:
+        lines += [
+            *([""] if lines else []),
+            *_folded(
+                f"{plural(len(rejected), 'trial')} not valid, and so not on the frontier",
+                _rejected_table(report),
+                fold=len(rejected) > _FOLD_FROM,
+            ),
+        ]
+    return lines or ["Nothing was found that casts doubt on these figures."]
+
+
+def _run_caveats(report: Report) -> list[str]:
+    caveats = []
+    if is_simulated(report.run):
+        caveats.append("Simulated: the figures are those of a latency model, not of a device.")
+    state = report.run.manifest.get("state")
+    trials = report.run.manifest.get("trials") or []
+    if state != "complete":
+        waiting = sum(t.get("state") != "done" for t in trials)
+        note = f", with {plural(waiting, 'trial')} still to measure" if waiting else ""
+        caveats.append(
+            f"The run is {markdown(str(state or 'in an unknown state'))}{note}: "
+            "the frontier may still move. Continue it with `--resume`."
+        )
+    if not section(report.run.manifest, "provenance", "system"):
+        caveats.append("The manifest does not say on what system this was measured.")
+    return caveats
+
+
+def _package_caveats(report: Report) -> list[str]:
+    package = section(report.run.manifest, "provenance", "package")
+    if package.get("git_dirty"):
+        return ["The working tree had changes that were not committed: the commit is not the code."]
+    return []
+
+
+def _gpu_caveats(report: Report) -> list[str]:
+    caveats = []
+    for gpu in section(report.run.manifest, "provenance").get("gpus") or []:
+        others = gpu.get("other_processes") or []
+        if others:
+            named = markdown(", ".join(str(process) for process in others))
+            caveats.append(
+                f"{plural(len(others), 'other process')} on GPU {gpu.get('index')}: {named}. "
+                "Its work competed with what was measured."
+            )
+    return caveats
+
+
+def _statistics_caveats(report: Report) -> list[str]:
+    caveats = []
+    if report.points and all(c.num_repeats == 1 for c in report.configurations):
+        caveats.append(
+            "One repeat each: there is no interval, and two configurations that lie close "
+            "together cannot be told apart. Set `measure.repeats` to 3 or more."
+        )
+    valid = [c for c in report.configurations if c.is_valid]
+    low = [c for c in valid if c.low_percentiles]
+    if low:
+        names = dict.fromkeys(name for c in low for name in c.low_percentiles)
+        wanted = [n for n in names if n == report.latency]
+        first = f", among them the objective `{report.latency}`" if wanted else ""
+        caveats.append(
+            f"{len(low)} of {plural(len(valid), 'valid configuration')} with percentiles "
+            f"marked low (`~`){first}: fewer than 10 samples lie beyond the percentile, so one "
+            "slow request moves it. More `measure.requests` sharpen it."
+        )
+    return caveats
+
+
+def _folded(heading: str, lines: list[str], *, fold: bool) -> list[str]:
+    if not fold:
+        return [f"{heading}:", "", *lines]
+    return ["<details>", f"<summary>{heading}</summary>", "", *lines, "", "</details>"]
+
+
+def _rejected_table(report: Report) -> list[str]:
+    rejected = [p for p in report.points if p.verdict != "valid"]
+    several = any(c.num_repeats > 1 for c in report.configurations)
+    rows = [
+        [
+            p.settings.trial_id,
+            configuration_label(p.settings) + (f", repeat {p.settings.repeat}" if several else ""),
+            p.verdict.replace("_", " "),
+            p.reason,
+        ]
+        for p in rejected[:_MAX_ROWS]
+    ]
+    lines = table(["trial", "configuration", "verdict", "reason"], rows, num_left=4)
+    if len(rejected) > _MAX_ROWS:
+        more = len(rejected) - _MAX_ROWS
+        lines += ["", f"and {more} more, all in [points.csv](points.csv)."]
+    return lines

@@ -1,0 +1,115 @@
+"""What a report holds, worked out from a run folder before anything is drawn or written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from paretobench.analysis.configurations import Configuration, combine_repeats
+from paretobench.analysis.frontier import find_frontier
+from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
+from paretobench.core.points import Point
+from paretobench.report.manifest import goals, latency_metric, throughput_metric
+from paretobench.report.points import load_points
+from paretobench.report.text import one_line, plural
+from paretobench.results.reader import RunFolder
+
+# written beside the figures, in this order
+DATA_FILES = ("points.csv", "frontier.csv", "operating_points.yaml", "report.md")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A run's points, its frontier and where to run; `left_out` says why a figure is not there."""
+
+    run: RunFolder
+    points: tuple[Point, ...]
+    configurations: tuple[Configuration, ...]
+    frontier: tuple[Configuration, ...]
+    operating_points: tuple[OperatingPoint, ...]
+    figures: tuple[Path, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def throughput(self) -> str:
+        """The metric across."""
+        return throughput_metric(self.run)
+
+    @property
+    def latency(self) -> str:
+        """The metric up."""
+        return latency_metric(self.run)
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """The workload shapes, in the order measured."""
+        return tuple(dict.fromkeys(c.settings.workload for c in self.configurations))
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many trials had each verdict, most first."""
+        return dict(Counter(point.verdict for point in self.points).most_common())
+
+    def repeats_of(self, configuration: Configuration) -> list[Point]:
+        """Return the points that a configuration's figures are the mean of."""
+        wanted = configuration.settings.configuration_id
+        return [p for p in self.points if p.settings.configuration_id == wanted]
+
+    def spread(self, configuration: Configuration, metric: str) -> tuple[float, float] | None:
+        """Return the lowest and highest repeat, None where there are not two."""
+        values = [p.figures.get(metric) for p in self.repeats_of(configuration)]
+        present = [value for value in values if value is not None]
+        return (min(present), max(present)) if len(present) > 1 else None
+
+
+def assemble(run: RunFolder) -> Report:
+    """Return the report of a run folder, with no figure drawn yet.
+
+    Raises RunFolderError where the folder's files are damaged.
+    """
+    points = load_points(run)
+    configurations = combine_repeats(points)
+    latency = latency_metric(run)
+    return Report(
+        run=run,
+        points=tuple(points),
+        configurations=tuple(configurations),
+        frontier=tuple(
+            find_frontier(configurations, throughput=throughput_metric(run), latency=latency)
+        ),
+        operating_points=tuple(_choose_all(goals(run), configurations, latency)),
+    )
+
+
+def no_valid_trial(points: Sequence[Point]) -> str:
+    """Return why nothing can be recommended: the verdicts, and the first reason of each."""
+    if not points:
+        return "no trial was measured"
+    first: dict[str, str] = {}
+    for point in points:
+        first.setdefault(point.verdict, one_line(point.reason, limit=200))
+    counts = Counter(point.verdict for point in points)
+    parts = [
+        f"{count} {verdict.replace('_', ' ')}{f' ({first[verdict]})' if first[verdict] else ''}"
+        for verdict, count in counts.most_common()
+    ]
+    return f"none of {plural(len(points), 'trial')} is valid: {'; '.join(parts)}"
+
+
+def _choose_all(
+    wanted: Sequence[Goal], configurations: Sequence[Configuration], latency: str
+) -> list[OperatingPoint]:
+    # shapes do not compete: with several, each goal has an operating point for each
+    workloads = list(dict.fromkeys(c.settings.workload for c in configurations))
+    chosen = []
+    for goal in wanted:
+        if len(workloads) < 2:
+            chosen.append(choose_operating_point(goal, configurations, latency=latency))
+            continue
+        for workload in workloads:
+            rivals = [c for c in configurations if c.settings.workload == workload]
+            named = replace(goal, name=f"{goal.name} [{workload}]")
+            chosen.append(choose_operating_point(named, rivals, latency=latency))
+    return chosen

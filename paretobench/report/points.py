@@ -1,0 +1,146 @@
+"""Points from a run folder, and as CSV: the raw files are the authority."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+from paretobench.analysis.configurations import Configuration
+from paretobench.analysis.metrics import summarize
+from paretobench.core.errors import RunFolderError
+from paretobench.core.metrics import METRICS
+from paretobench.core.points import POINT_COLUMNS, Point, Settings
+from paretobench.core.values import Verdict
+from paretobench.report.manifest import sla_limits
+from paretobench.results.reader import RunFolder
+
+SETTINGS_COLUMNS = tuple(f.name for f in fields(Settings))
+FRONTIER_COLUMNS = (
+    *SETTINGS_COLUMNS,
+    "num_repeats",
+    *METRICS,
+    "low_percentiles",
+    "verdict",
+    "reason",
+)
+_FLOATS = {"max_waiting_time_ms", "offered_requests_per_s", "fraction_of_capacity"}
+_INTS = {"max_batch_size", "concurrency", "repeat", "seed"}
+_OPTIONAL = {"concurrency", "offered_requests_per_s", "fraction_of_capacity"}
+
+
+def load_points(run: RunFolder) -> list[Point]:
+    """Return one point a trial, worked out from its raw files.
+
+    A folder with no raw files at all (a committed run) gives the points of its `points.csv`.
+    Raises RunFolderError where a file is damaged, or where trials are done but neither is there.
+    """
+    trial_ids = run.trial_ids()
+    if trial_ids:
+        sla = sla_limits(run)
+        return [summarize(*run.read_trial(trial_id), sla) for trial_id in trial_ids]
+    path = run.path / "points.csv"
+    if path.is_file():
+        return read_points(path)
+    done = sum(t.get("state") == "done" for t in run.manifest.get("trials") or [])
+    if done:
+        raise RunFolderError(
+            f"{run.path}: expected raw files under trials/ or a points.csv for {done} trials that "
+            "are done, found neither; restore them or run the sweep again"
+        )
+    return []
+
+
+def read_points(path: Path) -> list[Point]:
+    """Return the points of a `points.csv`, every value typed.
+
+    Raises RunFolderError, with the row, where the file is not one.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = sorted(
+                {*SETTINGS_COLUMNS, "low_percentiles", "verdict", "reason"}
+                - set(reader.fieldnames or ())
+            )
+            if missing:
+                raise RunFolderError(
+                    f"{path}: expected the columns of a points.csv, found none named "
+                    f"{', '.join(missing)}; restore the file or measure again"
+                )
+            return [_read_row(path, number, row) for number, row in enumerate(reader, start=1)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunFolderError(f"{path}: cannot be read ({error})") from error
+
+
+def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> Point:
+    typed: dict[str, Any] = {}
+    for column, text in row.items():
+        try:
+            typed[column] = _typed(column, text)
+        except (ValueError, TypeError) as error:
+            raise RunFolderError(
+                f"{path}: row {number}, column {column!r} cannot be read, found {text!r} ({error})"
+            ) from error
+    if typed["verdict"] not in get_args(Verdict):
+        raise RunFolderError(
+            f"{path}: row {number}: expected a verdict, one of {', '.join(get_args(Verdict))}, "
+            f"found {typed['verdict']!r}"
+        )
+    return Point.from_row(typed)
+
+
+def _typed(column: str, text: str | None) -> Any:
+    if column in METRICS or column in _FLOATS or column in _INTS:
+        if not text:
+            if column in METRICS or column in _OPTIONAL:
+                return None
+            raise ValueError("must not be empty")
+        if column in _FLOATS:
+            return float(text)
+        if column in _INTS:
+            return int(text)
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    return text
+
+
+def points_csv(points: Sequence[Point]) -> bytes:
+    """Return `points.csv`: one row a trial, every float exact, missing empty, infinite `inf`."""
+    return _csv(POINT_COLUMNS, (point.to_row() for point in points))
+
+
+def configuration_row(configuration: Configuration) -> dict[str, Any]:
+    """Return the row of `frontier.csv`, keyed by FRONTIER_COLUMNS."""
+    settings = configuration.settings
+    return {
+        **{name: getattr(settings, name) for name in SETTINGS_COLUMNS},
+        "num_repeats": configuration.num_repeats,
+        **{name: configuration.figures.get(name) for name in METRICS},
+        "low_percentiles": " ".join(configuration.low_percentiles),
+        "verdict": configuration.verdict,
+        "reason": configuration.reason,
+    }
+
+
+def frontier_csv(frontier: Sequence[Configuration]) -> bytes:
+    """Return `frontier.csv`: the non-dominated configurations, figures the mean of the repeats."""
+    return _csv(FRONTIER_COLUMNS, map(configuration_row, frontier))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[column]) for column in columns])
+    return text.getvalue().encode("utf-8")
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)

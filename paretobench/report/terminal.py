@@ -1,0 +1,141 @@
+"""The two tables that the terminal shows at the end of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paretobench.analysis.operating_points import OperatingPoint
+from paretobench.report.deploy import reason_of
+from paretobench.report.model import Report, no_valid_trial
+from paretobench.report.text import (
+    configuration_label,
+    marked,
+    number,
+    one_line,
+    short_label,
+    wait_label,
+    with_unit,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def frontier_columns(report: Report) -> list[str]:
+    """Return the figures that a frontier table shows: the two objectives first, none twice."""
+    return list(
+        dict.fromkeys(
+            (
+                report.throughput,
+                report.latency,
+                "p50_e2e_ms",
+                "p95_e2e_ms",
+                "p95_ttft_ms",
+                "requests_per_s",
+                "mean_batch_size",
+            )
+        )
+    )
+
+
+def column_title(metric: str) -> str:
+    """Return a short column title with its unit: `p95 E2E (ms)`."""
+    unit = with_unit(metric, 0.0).removeprefix("0").strip()
+    if metric.endswith("_ms"):
+        unit = "ms"
+    return (
+        f"{short_label(metric)} ({unit})"
+        if unit and metric != "mean_batch_size"
+        else (short_label(metric))
+    )
+
+
+def frontier_table(report: Report) -> Table:
+    """Return the frontier, one row a configuration, as a rich table.
+
+    `~` marks a percentile with fewer than 10 samples beyond it. With no valid trial the table has
+    no row and its caption says why.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    several = len(report.workloads) > 1
+    table = Table(title=f"Frontier: {report.throughput} against {report.latency}")
+    for title in (*(["workload"] if several else []), "load"):
+        table.add_column(title)
+    for title in ("batch", "wait", *map(column_title, frontier_columns(report))):
+        table.add_column(title, justify="right")
+    for configuration in report.frontier:
+        settings = configuration.settings
+        table.add_row(
+            *([escape(one_line(settings.workload))] if several else []),
+            escape(one_line(settings.load)),
+            str(settings.max_batch_size),
+            wait_label(settings.max_waiting_time_ms),
+            *(marked(configuration, metric) for metric in frontier_columns(report)),
+        )
+    if not report.frontier:
+        table.caption = escape(empty_frontier(report))
+    elif any(set(c.low_percentiles) & set(frontier_columns(report)) for c in report.frontier):
+        table.caption = "~ fewer than 10 samples beyond this percentile"
+    return table
+
+
+def operating_points_table(report: Report) -> Table:
+    """Return where to run for each goal, or why nothing meets it, as a rich table."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="Operating points")
+    for title in ("for", "deploy", "expect", "margin", "why"):
+        table.add_column(title, overflow="fold")
+    for point in report.operating_points:
+        cells = (
+            point.goal.name,
+            deploy_text(point),
+            expect_text(point),
+            margin_text(point),
+            reason_of(report, point),
+        )
+        table.add_row(*(escape(one_line(cell)) for cell in cells))
+    if not report.operating_points:
+        table.caption = "the scenario names no operating points"
+    return table
+
+
+def empty_frontier(report: Report) -> str:
+    """Return why the frontier is empty."""
+    if any(c.is_valid for c in report.configurations):
+        return f"no valid trial measured both {report.throughput} and {report.latency}"
+    return no_valid_trial(report.points)
+
+
+def deploy_text(point: OperatingPoint) -> str:
+    """Return the configuration to deploy, `nothing` where none meets the goal."""
+    chosen = point.configuration
+    return "nothing" if chosen is None else configuration_label(chosen.settings)
+
+
+def expect_text(point: OperatingPoint) -> str:
+    """Return the value of the goal's objective with its unit."""
+    chosen, objective = point.configuration, point.goal.objective
+    if chosen is None:
+        return number(None)
+    low = "~" if objective in chosen.low_percentiles else ""
+    return f"{low}{with_unit(objective, chosen.figures.get(objective))}"
+
+
+def margin_text(point: OperatingPoint) -> str:
+    """Return each constraint: the value, its limit and the room left as a share of the limit."""
+    low = () if point.configuration is None else point.configuration.low_percentiles
+    parts = []
+    for margin in point.margins:
+        mark = "~" if margin.metric in low else ""
+        value, limit = (
+            with_unit(margin.metric, margin.value),
+            with_unit(margin.metric, margin.limit),
+        )
+        share = f"{abs(margin.share):.0%} " if abs(margin.share) < 100 else "far "
+        room = f"{share}to spare" if margin.share >= 0 else f"{share}beyond"
+        parts.append(f"{short_label(margin.metric)} {mark}{value} of {limit} ({room})")
+    return "; ".join(parts) or number(None)

@@ -1,0 +1,51 @@
+"""Writing a report into the run folder that it is about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from paretobench.core.errors import RunFolderError
+from paretobench.report.deploy import operating_points_yaml
+from paretobench.report.figures import FIGURES, draw_png
+from paretobench.report.markdown import report_markdown
+from paretobench.report.model import Report, assemble
+from paretobench.report.points import frontier_csv, points_csv
+from paretobench.results.atomic import write_atomically
+from paretobench.results.reader import open_run
+
+
+def write_report(path: Path) -> Report:
+    """Write tables, figures and text into the run folder at `path`, and return what they show.
+
+    Each file appears whole or not at all; a figure of an earlier report that no longer can be
+    drawn is removed. Equal data gives equal bytes. Raises RunFolderError where the folder is none
+    or is damaged, IncompleteError where the disk refuses.
+    """
+    report = assemble(open_run(path))
+    write_atomically(path / "points.csv", points_csv(report.points))
+    write_atomically(path / "frontier.csv", frontier_csv(report.frontier))
+    write_atomically(path / "operating_points.yaml", operating_points_yaml(report))
+    figures: list[Path] = []
+    left_out: list[str] = []
+    for picture in FIGURES:
+        drawn = draw_png(picture, report)
+        file = path / picture.file_name
+        if isinstance(drawn, str):
+            left_out.append(f"{picture.file_name}: {drawn}")
+            _remove(file)
+        else:
+            write_atomically(file, drawn)
+            figures.append(file)
+    report = replace(report, figures=tuple(figures), left_out=tuple(left_out))
+    write_atomically(path / "report.md", report_markdown(report))
+    return report
+
+
+def _remove(stale: Path) -> None:
+    try:
+        stale.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"{stale}: is out of date and cannot be removed ({error.strerror}); remove it"
+        ) from error
