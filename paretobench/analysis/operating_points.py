@@ -100,9 +100,10 @@ def _infeasible(goal: Goal, candidates: Sequence[Configuration]) -> OperatingPoi
             nearest = max((_margin(c, name, limit) for c in rivals), key=lambda m: m.share)
             margins.append(nearest)
     if margins:
+        kept = " with the other constraints" if len(goal.subject_to) > 1 else ""
         parts = [
-            f"{m.metric} {_sign(m.metric)} {m.limit:g} binds: the nearest that can be met"
-            f"{' with the other constraints' if len(goal.subject_to) > 1 else ''} is {m.value:.4g}"
+            f"{m.metric} {_sign(m.metric)} {m.limit:g} binds: the nearest that can be met{kept} "
+            f"is {_readable(m.value)}"
             for m in margins
         ]
         reason = "; ".join(parts)
@@ -112,7 +113,9 @@ def _infeasible(goal: Goal, candidates: Sequence[Configuration]) -> OperatingPoi
             for name, limit in goal.subject_to.items()
         ]
         margins = nearest_each
-        parts = [f"{m.metric} {_sign(m.metric)} {m.limit:g}: {m.value:.4g}" for m in nearest_each]
+        parts = [
+            f"{m.metric} {_sign(m.metric)} {m.limit:g}: {_readable(m.value)}" for m in nearest_each
+        ]
         reason = (
             f"no two constraints can be met together; nearest of each alone: {', '.join(parts)}"
         )
@@ -121,7 +124,7 @@ def _infeasible(goal: Goal, candidates: Sequence[Configuration]) -> OperatingPoi
 
 def _why(goal: Goal, best: Configuration, num_feasible: int, num_candidates: int) -> str:
     verb = "highest" if goal.maximize else "lowest"
-    value = f"{_figure(best, goal.objective):.4g} {METRICS[goal.objective].unit}"
+    value = f"{_readable(_figure(best, goal.objective))} {METRICS[goal.objective].unit}"
     if not goal.subject_to:
         return f"{verb} {goal.objective} of {num_candidates} valid configurations: {value}"
     limits = " and ".join(f"{n} {_sign(n)} {v:g}" for n, v in goal.subject_to.items())
@@ -143,6 +146,10 @@ def _figure(c: Configuration, name: str) -> float:
     value = c.figures[name]
     assert value is not None  # candidates have every figure that a goal names
     return value
+
+
+def _readable(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _sign(metric: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from paretobench.analysis.metrics import SlaLimits, summarize
-from paretobench.core.errors import TrialError
+from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, WorkerDiedError
 from paretobench.core.points import Settings
-from paretobench.core.values import Trial
+from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import ArrivalProcess, WorkloadSpec
 from paretobench.scenario import Scenario
 from paretobench.sweep.plan import pilot_trial
@@ -22,14 +22,16 @@ def needs_pilot(trial: Trial) -> bool:
 def measure_capacity(scenario: Scenario, workload: WorkloadSpec, target: Target) -> dict[str, Any]:
     """Return the saturated throughput at the largest swept batch size that runs.
 
-    Full batches back to back in a closed loop. Raises TrialError where no batch size runs.
+    Full batches back to back in a closed loop; `passed_over` says why larger sizes did not run.
+    Raises TrialError where no batch size runs, or the worker dies twice: a smaller batch in
+    place of one that crashed would pass for this machine's capacity.
     """
     reasons: list[str] = []
     for max_batch_size in sorted(scenario.batching.max_batch_size, reverse=True):
         trial = pilot_trial(scenario, workload, max_batch_size)
         try:
-            trace = target.measure(trial)
-        except TrialError as error:
+            trace = _measure_twice_if_the_worker_dies(trial, target)
+        except DeviceOutOfMemoryError as error:
             reasons.append(f"batch {max_batch_size}: {error}")
             continue
         point = summarize(Settings.of(trial), trace, SlaLimits())
@@ -39,6 +41,14 @@ def measure_capacity(scenario: Scenario, workload: WorkloadSpec, target: Target)
                 "output_tokens_per_s": point.figures["output_tokens_per_s"],
                 "max_batch_size": max_batch_size,
                 "num_requests": point.figures["num_measured"],
+                "passed_over": reasons,
             }
         reasons.append(f"batch {max_batch_size}: {point.reason}")
-    raise TrialError(f"the capacity could not be measured ({'; '.join(reasons)})")
+    raise TrialError(f"no batch size runs: {'; '.join(reasons)}")
+
+
+def _measure_twice_if_the_worker_dies(trial: Trial, target: Target) -> Trace:
+    try:
+        return target.measure(trial)
+    except WorkerDiedError:
+        return target.measure(trial)

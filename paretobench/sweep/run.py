@@ -129,7 +129,7 @@ class Sweep:
                         self._scenario, trial.workload, self._target
                     )
                 except TrialError as error:
-                    no_capacity[shape] = str(error)
+                    no_capacity[shape] = f"the capacity could not be measured: {error}"
                 writer.save()
             if needs_pilot(trial) and shape in no_capacity:
                 self._record(writer, trial, _nothing(no_capacity[shape]), 0.0)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import IO, Any
 
 from paretobench.core.errors import IncompleteError, ParetoBenchError, TrialError, WorkerDiedError
@@ -104,7 +105,11 @@ class WorkerTarget:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "paretobench.targets.worker", str(child.fileno())],
             pass_fds=[child.fileno()],
-            env={**os.environ, **worker_environment(self._open_message.system)},
+            env={
+                **os.environ,
+                **worker_environment(self._open_message.system),
+                "PYTHONPATH": os.pathsep.join(_import_path()),
+            },
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
@@ -186,6 +191,13 @@ def worker_environment(system: Model | LatencyModel) -> dict[str, str]:
         "active": {"OMP_WAIT_POLICY": "active"},
     }[system.omp_wait_policy]
     return {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", **wait}
+
+
+def _import_path() -> list[str]:
+    """Return where the worker finds this very package, however the parent found it."""
+    here = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [here, *(path for path in inherited if path)]
 
 
 def _available_cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_the_order_of_the_points_does_not_matter(
 @given(POINTS)
 def test_both_axes_rise_along_the_frontier(points: list[tuple[float, float]]) -> None:
     front = [points[i] for i in frontier_indices([p[0] for p in points], [p[1] for p in points])]
-    assert all(a[0] < b[0] and a[1] < b[1] for a, b in zip(front, front[1:], strict=False))
+    assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(front))
 
 
 def test_of_equal_points_the_first_stands() -> None:

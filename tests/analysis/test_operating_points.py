@@ -13,9 +13,7 @@ Make = Callable[..., Configuration]
 
 
 def goal(**subject_to: float) -> Goal:
-    return Goal(
-        name="chat", objective="output_tokens_per_s", maximize=True, subject_to=subject_to
-    )
+    return Goal(name="chat", objective="output_tokens_per_s", maximize=True, subject_to=subject_to)
 
 
 def choose(goal: Goal, configurations: list[Configuration]) -> OperatingPoint:
@@ -46,9 +44,7 @@ def test_of_equals_the_lower_latency_wins(make_configuration: Make) -> None:
 
 
 def test_nothing_is_relaxed_when_no_point_meets_the_limit(make_configuration: Make) -> None:
-    point = choose(
-        goal(p95_e2e_ms=50), [make_configuration(10, 100), make_configuration(50, 400)]
-    )
+    point = choose(goal(p95_e2e_ms=50), [make_configuration(10, 100), make_configuration(50, 400)])
     assert point.configuration is None
     assert point.reason == "p95_e2e_ms ≤ 50 binds: the nearest that can be met is 100"
 

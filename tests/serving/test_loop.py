@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -128,7 +129,7 @@ def test_a_client_asks_again_its_think_time_after_its_last_token(simulate: Simul
         ClosedLoop(concurrency=1, think_time_s=0.25), TIMES, output=FixedLength(value=3)
     )
     served = [r for r in trace.requests if r.finished_s is not None]
-    for earlier, later in zip(served, served[1:], strict=False):
+    for earlier, later in itertools.pairwise(served):
         assert later.arrival_s == (earlier.finished_s or 0) + 0.25
 
 
@@ -169,9 +170,7 @@ def test_finished_rows_are_padding_until_the_longest_is_done(simulate: Simulate)
 
 
 def test_kv_tokens_count_prompts_and_what_was_generated(simulate: Simulate) -> None:
-    trace = simulate(
-        ClosedLoop(concurrency=1), TIMES, num_warmup=0, output=FixedLength(value=4)
-    )
+    trace = simulate(ClosedLoop(concurrency=1), TIMES, num_warmup=0, output=FixedLength(value=4))
     assert [step.kv_tokens for step in trace.steps[:5]] == [8, 9, 10, 11, 8]
 
 
@@ -187,9 +186,7 @@ def test_a_timeout_keeps_what_was_measured_and_marks_the_rest_unfinished(
 
 
 def loop_of(requests: list[Request], runner: NullRunner) -> Trace:
-    schedule = OpenSchedule(
-        requests=tuple(requests), num_warmup=0, num_measured=len(requests) - 1
-    )
+    schedule = OpenSchedule(requests=tuple(requests), num_warmup=0, num_measured=len(requests) - 1)
     runner.start_trial(max_batch_size=4, max_request_tokens=20, prompts=lambda _: None)  # type: ignore[arg-type,return-value]
     return ServingLoop(
         source=OpenLoopSource(schedule),
@@ -212,7 +209,9 @@ def request(request_id: int, prompt_tokens: int = 4) -> Request:
 
 
 def test_a_request_that_can_never_fit_is_rejected_with_the_reason() -> None:
-    trace = loop_of([request(0), request(1, prompt_tokens=18), request(2), request(3)], NullRunner())
+    trace = loop_of(
+        [request(0), request(1, prompt_tokens=18), request(2), request(3)], NullRunner()
+    )
     rejected = trace.requests[1]
     assert (rejected.status, rejected.admitted_s) == ("rejected", None)
     assert rejected.error == "needs 21 tokens of cache, a slot holds 20"

@@ -39,9 +39,7 @@ def test_mean_wait_of_batch_size_one_is_that_of_m_d_1(simulate: Simulate, load: 
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 16, 64])
-def test_saturated_throughput_is_batch_over_batch_time(
-    simulate: Simulate, batch_size: int
-) -> None:
+def test_saturated_throughput_is_batch_over_batch_time(simulate: Simulate, batch_size: int) -> None:
     times = StepTimes(
         prefill_base_s=0.005,
         prefill_per_sequence_s=0.0002,
@@ -61,8 +59,10 @@ def test_saturated_throughput_is_batch_over_batch_time(
     # a row that has generated g tokens attends to 8 + g of them
     kv = sum(8 + generated for generated in range(1, 20))
     batch_s = (
-        0.005 + batch_size * (0.0002 + 8 * 0.00001)
-        + 19 * (0.01 + 0.0005 * batch_size) + 0.000001 * batch_size * kv
+        0.005
+        + batch_size * (0.0002 + 8 * 0.00001)
+        + 19 * (0.01 + 0.0005 * batch_size)
+        + 0.000001 * batch_size * kv
     )
     assert trace.window is not None
     finished = sum(

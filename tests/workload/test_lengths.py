@@ -122,9 +122,7 @@ def test_the_longest_request_of_a_trace_is_looked_up_by_row(tmp_path: Path) -> N
         ("", "expected CSV"),
     ],
 )
-def test_a_broken_trace_is_refused_with_its_line(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_broken_trace_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "trace.csv"
     path.write_text(text)
     with pytest.raises(TraceFileError) as caught:

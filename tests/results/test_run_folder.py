@@ -1,0 +1,187 @@
+"""The run folder survives a disk that refuses and a writer that dies."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.core.errors import IncompleteError, RunFolderError
+from paretobench.core.points import Point, Settings
+from paretobench.core.values import BatchingConfig, TelemetrySample, Trace, Trial
+from paretobench.core.workloads import ClosedLoop, FixedLength, UniformLength, WorkloadSpec
+from paretobench.results import RunWriter, open_run
+from paretobench.results.writer import check_free
+from paretobench.runners.latency_model import StepTimes
+from paretobench.targets.simulated import SimulatedTarget
+
+TRIAL = Trial(
+    batching=BatchingConfig(policy="static", max_batch_size=2, max_waiting_time_s=0.0),
+    load=ClosedLoop(concurrency=2),
+    workload=WorkloadSpec(
+        prompt_tokens=FixedLength(value=4), output_tokens=UniformLength(low=1, high=3)
+    ),
+    num_requests=6,
+    num_warmup=2,
+    min_duration_s=0.0,
+    timeout_s=60.0,
+    repeat=0,
+    seed=3,
+)
+
+
+def measured(trial: Trial = TRIAL) -> tuple[Trace, Point]:
+    trace = SimulatedTarget(StepTimes(prefill_base_s=0.01, decode_base_s=0.01)).measure(trial)
+    trace = replace(trace, telemetry=(TelemetrySample(t_s=0.1, cpu_util_pct=5.0),))
+    return trace, summarize(Settings.of(trial), trace, SlaLimits())
+
+
+_open: list[RunWriter] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_writers() -> Iterator[None]:
+    yield
+    while _open:
+        _open.pop().close()
+
+
+def create(path: Path, scenario_hash: str = "abc") -> RunWriter:
+    _open.append(RunWriter.create(path, name="t", scenario={}, scenario_hash=scenario_hash))
+    return _open[-1]
+
+
+def resume(path: Path, scenario_hash: str = "abc") -> RunWriter:
+    _open.append(RunWriter.resume(path, scenario_hash=scenario_hash))
+    return _open[-1]
+
+
+def test_a_trial_reads_back_as_it_was_recorded(tmp_path: Path) -> None:
+    writer = create(tmp_path / "run")
+    writer.plan([TRIAL])
+    trace, point = measured()
+    writer.add_trial(trace, point)
+    run = open_run(tmp_path / "run")
+    assert run.trial_ids() == [TRIAL.trial_id]
+    assert run.read_trial(TRIAL.trial_id) == (point.settings, trace)
+
+
+def test_a_trial_of_nothing_reads_back(tmp_path: Path) -> None:
+    writer = create(tmp_path / "run")
+    writer.plan([TRIAL])
+    trace = Trace(requests=(), steps=(), window=None, outcome="failed", reason="died")
+    writer.add_trial(trace, summarize(Settings.of(TRIAL), trace, SlaLimits()))
+    assert open_run(tmp_path / "run").read_trial(TRIAL.trial_id)[1] == trace
+
+
+def refuse_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    """Let the disk be full from the n-th file system call of the writer on."""
+    left = iter(range(calls))
+
+    def limited(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(os, "replace", limited(os.replace))
+    monkeypatch.setattr(os, "fsync", limited(os.fsync))
+    monkeypatch.setattr(Path, "write_text", limited(Path.write_text))
+
+
+@pytest.mark.parametrize("calls", range(4))
+def test_a_full_disk_loses_only_the_trial_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    other = replace(TRIAL, seed=4)
+    writer = create(tmp_path / "run")
+    writer.plan([TRIAL, other])
+    writer.add_trial(*measured())
+    with monkeypatch.context() as full:
+        refuse_after(full, calls)
+        with pytest.raises(IncompleteError, match="No space left on device"):
+            writer.add_trial(*measured(other))
+    writer.close()
+    run = open_run(tmp_path / "run")
+    for trial_id in run.trial_ids():
+        run.read_trial(trial_id)
+    assert TRIAL.trial_id in run.trial_ids()
+    resumed = resume(tmp_path / "run")
+    resumed.plan([TRIAL, other])
+    missing = [t for t in (TRIAL, other) if resumed.summary_of(t.trial_id) is None]
+    for trial in missing:
+        resumed.add_trial(*measured(trial))
+    assert {entry["state"] for entry in resumed.manifest["trials"]} == {"done"}
+    assert not list((tmp_path / "run").rglob(".partial-*"))
+
+
+def test_what_a_killed_writer_left_unfinished_is_cleared_on_resume(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    partial = tmp_path / "run" / "trials" / ".partial-x"
+    partial.mkdir()
+    (partial / "requests.parquet").write_bytes(b"half")
+    (tmp_path / "run" / ".partial-manifest.json").write_text("{")
+    resume(tmp_path / "run").close()
+    assert not list((tmp_path / "run").rglob(".partial-*"))
+
+
+def test_a_folder_of_another_scenario_is_refused(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    with pytest.raises(RunFolderError, match="expected a run of this scenario"):
+        RunWriter.resume(tmp_path / "run", scenario_hash="other")
+
+
+def test_two_writers_cannot_share_a_folder(tmp_path: Path) -> None:
+    writer = create(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="another sweep is writing here"):
+        resume(tmp_path / "run")
+    writer.close()
+    resume(tmp_path / "run").close()
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(RunFolderError, match="not a run of paretobench"):
+        create(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("precious")
+    with pytest.raises(RunFolderError):
+        check_free(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="cannot be"):
+        check_free(tmp_path / "run" / "below")
+    assert (tmp_path / "run").read_text() == "precious"
+
+
+def test_a_run_that_is_there_points_to_resume(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    with pytest.raises(RunFolderError, match="--resume"):
+        check_free(tmp_path / "run")
+
+
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    path = tmp_path / "run" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    with pytest.raises(RunFolderError, match="expected schema_version 1, found 99"):
+        open_run(tmp_path / "run")
+
+
+def test_a_damaged_raw_file_is_named(tmp_path: Path) -> None:
+    writer = create(tmp_path / "run")
+    writer.plan([TRIAL])
+    writer.add_trial(*measured())
+    steps = tmp_path / "run" / "trials" / TRIAL.trial_id / "steps.parquet"
+    steps.write_bytes(steps.read_bytes()[:40])
+    with pytest.raises(RunFolderError, match="found a damaged one"):
+        open_run(tmp_path / "run").read_trial(TRIAL.trial_id)

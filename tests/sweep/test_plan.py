@@ -1,0 +1,127 @@
+"""The trials of a scenario: the product of its lists, in a seeded order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from paretobench.core.errors import ScenarioError
+from paretobench.core.workloads import ArrivalProcess, ClosedLoop
+from paretobench.scenario import Scenario, scenario_from_mapping
+from paretobench.sweep.estimate import estimate_durations_s
+from paretobench.sweep.plan import plan_trials, scenario_hash
+from paretobench.sweep.preflight import check_scenario, describe_workload
+
+DATA: dict[str, Any] = {
+    "name": "plan",
+    "model": {"preset": "nano"},
+    "workload": {
+        "prompt_tokens": {"kind": "fixed", "value": 32},
+        "output_tokens": {"kind": "uniform", "low": 8, "high": 32},
+    },
+    "batching": {"max_batch_size": [1, 4, 16], "max_waiting_time_ms": [0, 50]},
+    "load": [
+        {"kind": "closed_loop", "concurrency": ["match_batch", 8]},
+        {"kind": "poisson", "fraction_of_capacity": [0.5, 0.8]},
+    ],
+}
+
+
+def scenario(**changes: Any) -> Scenario:
+    return scenario_from_mapping({**DATA, **changes})
+
+
+def test_everything_in_a_list_is_swept() -> None:
+    trials = plan_trials(scenario())
+    assert len(trials) == 3 * 2 * 4
+    assert len({trial.trial_id for trial in trials}) == len(trials)
+
+
+def test_lengths_are_swept_too_and_compete_apart() -> None:
+    workload = {**DATA["workload"], "prompt_tokens": {"kind": "fixed", "value": [32, 64]}}
+    trials = plan_trials(scenario(workload=workload))
+    assert set(Counter(str(trial.workload) for trial in trials).values()) == {24}
+
+
+def test_two_loads_that_come_to_the_same_are_measured_once() -> None:
+    loads = {"kind": "closed_loop", "concurrency": ["match_batch", 4]}
+    trials = plan_trials(scenario(load=loads))
+    assert len(trials) == 2 * (2 + 1 + 2)  # at batch 4 both are four clients
+
+
+def test_the_order_is_random_and_the_seeds() -> None:
+    trials = plan_trials(scenario())
+    assert trials == plan_trials(scenario())
+    sizes = [trial.batching.max_batch_size for trial in trials]
+    assert sizes != sorted(sizes)
+    shuffled = plan_trials(scenario(measure={"seed": 1}))
+    assert [str(t) for t in shuffled] != [str(t) for t in trials]
+
+
+def test_repeats_come_in_blocks_with_seeds_of_their_own() -> None:
+    trials = plan_trials(scenario(measure={"repeats": 3}))
+    assert [trial.repeat for trial in trials] == [0] * 24 + [1] * 24 + [2] * 24
+    assert len({trial.seed for trial in trials}) == 72
+    assert len({trial.configuration_id for trial in trials}) == 24
+
+
+def test_requests_grow_with_the_batch_and_warm_up_fills_it() -> None:
+    measure = {"requests": {"per_slot": 6, "minimum": 32}}
+    by_size = {
+        t.batching.max_batch_size: t
+        for t in plan_trials(scenario(measure=measure))
+        if isinstance(t.load, ArrivalProcess)
+    }
+    assert {size: t.num_requests for size, t in by_size.items()} == {1: 32, 4: 32, 16: 96}
+    assert {size: t.num_warmup for size, t in by_size.items()} == {1: 4, 4: 4, 16: 16}
+
+
+def test_match_batch_has_a_client_a_slot() -> None:
+    for trial in plan_trials(scenario(load={"kind": "closed_loop"})):
+        assert isinstance(trial.load, ClosedLoop)
+        assert trial.load.concurrency == trial.batching.max_batch_size
+
+
+def test_the_id_of_a_rate_is_its_fraction_not_the_machine() -> None:
+    from dataclasses import replace
+
+    from paretobench.core.workloads import at_capacity
+
+    trial = next(t for t in plan_trials(scenario()) if isinstance(t.load, ArrivalProcess))
+    settled = replace(trial, load=at_capacity(trial.load, 40.0))
+    assert settled.trial_id == trial.trial_id
+    assert settled.load.requests_per_s == 40.0 * trial.load.fraction_of_capacity  # type: ignore
+
+
+def test_the_hash_changes_with_what_is_measured_not_with_where_files_lie() -> None:
+    base = scenario_hash(scenario(model={"path": "/a/model"}))
+    assert scenario_hash(scenario(model={"path": "/b/model"})) == base
+    assert scenario_hash(scenario(model={"path": "/a/other"})) != base
+
+
+def test_requests_longer_than_the_model_are_refused_before_measuring() -> None:
+    workload = {**DATA["workload"], "prompt_tokens": {"kind": "fixed", "value": 41000}}
+    with pytest.raises(ScenarioError, match=r"40960 positions, found up to 41032 tokens"):
+        check_scenario(scenario(workload=workload))
+
+
+def test_a_request_that_just_fits_is_accepted() -> None:
+    workload = {**DATA["workload"], "prompt_tokens": {"kind": "fixed", "value": 40960 - 32}}
+    check_scenario(scenario(workload=workload))
+
+
+def test_the_workloads_real_mean_is_described() -> None:
+    workload = plan_trials(scenario())[0].workload
+    assert describe_workload(workload)["output_tokens"]["mean"] == pytest.approx(20.0)
+
+
+def test_the_estimate_covers_every_trial_and_grows_with_the_requests() -> None:
+    few, basis = estimate_durations_s(scenario(), plan_trials(scenario()))
+    long = scenario(measure={"requests": {"per_slot": 60, "minimum": 320}})
+    many, _ = estimate_durations_s(long, plan_trials(long))
+    assert len(few) == 24
+    assert min(few) > 0
+    assert sum(many) > 5 * sum(few)
+    assert "19 M parameters" in basis
