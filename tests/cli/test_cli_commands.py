@@ -288,3 +288,103 @@ def test_the_worker_dies_with_a_killed_parent(slow_scenario: Path, tmp_path: Pat
     process.wait()
     psutil.wait_procs([worker], timeout=10)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
+MODEL_SCENARIO = """
+name: model
+model: {preset: nano, device: cpu}
+workload: {prompt_tokens: {kind: fixed, value: 8}, output_tokens: {kind: fixed, value: 3}}
+batching: {max_batch_size: [1, 2]}
+load: {kind: closed_loop}
+measure: {requests: 4, warmup: 1}
+"""
+
+
+@pytest.fixture
+def model_scenario(scenario_file: Path) -> Path:
+    scenario_file.write_text(MODEL_SCENARIO)
+    return scenario_file
+
+
+def test_a_sweep_of_a_real_model_records_what_ran(
+    run: Run, model_scenario: Path, tmp_path: Path
+) -> None:
+    result = run("sweep", model_scenario)
+    assert result.code == 0, result.err
+    manifest = json.loads((tmp_path / "results" / "model" / "manifest.json").read_text())
+    system = manifest["provenance"]["system"]
+    assert system["model"] == "nano (18.9 M parameters, random weights)"
+    assert system["attention_backend"].startswith("slots")
+    assert system["environment"]["GOMP_SPINCOUNT"] == "10000"
+    assert system["environment"]["OMP_NUM_THREADS"] == str(system["threads"])
+    assert [trial["verdict"] for trial in manifest["trials"]] == ["valid", "valid"]
+
+
+def test_cuda_without_a_gpu_exits_4_and_says_how_to_run_on_the_cpu(
+    run: Run, model_scenario: Path, tmp_path: Path
+) -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("this machine has an NVIDIA GPU")
+    result = run("sweep", model_scenario, "--device", "cuda")
+    assert result.code == 4
+    assert "--device cpu" in result.err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"config.json": b'{"model_type": "llama"}'}, "safetensors"),
+        (
+            {"config.json": b'{"model_type": "llama"}', "pytorch_model.bin": b"\x80\x04."},
+            "pickle",
+        ),
+        (
+            {"config.json": b'{"model_type": "llama"}', "model.safetensors": b"\x00" * 40},
+            "damaged",
+        ),
+        ({}, "config.json"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_loaded_safely_exits_2(
+    run: Run, model_scenario: Path, tmp_path: Path, files: dict[str, bytes], message: str
+) -> None:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    result = run("sweep", model_scenario, "--model", folder)
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_prompt_longer_than_the_model_exits_2_before_measuring(
+    run: Run, model_scenario: Path, tmp_path: Path
+) -> None:
+    model_scenario.write_text(MODEL_SCENARIO.replace("value: 8", "value: 40958"))
+    result = run("sweep", model_scenario)
+    assert result.code == 2
+    assert "40960 positions, found up to 40961 tokens" in result.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_disk_that_fills_up_while_the_report_is_written_exits_3(
+    run: Run, scenario_file: Path, tmp_path: Path
+) -> None:
+    run("simulate", scenario_file, "--output-dir", tmp_path / "run")
+    (tmp_path / "run" / "frontier.png").unlink()
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); "
+    code = limited + "from paretobench.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "run").glob(".partial-*"))
+    assert run("report", tmp_path / "run").code == 0
