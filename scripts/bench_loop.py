@@ -24,9 +24,7 @@ SIMULATION_LIMIT_S = 20.0
 
 def trial_of(batch_size: int, num_requests: int) -> Trial:
     return Trial(
-        batching=BatchingConfig(
-            policy="static", max_batch_size=batch_size, max_waiting_time_s=0.0
-        ),
+        batching=BatchingConfig(policy="static", max_batch_size=batch_size, max_waiting_time_s=0.0),
         load=ClosedLoop(concurrency=batch_size, start_interval_s=0.0),
         workload=WorkloadSpec(
             prompt_tokens=FixedLength(value=32), output_tokens=UniformLength(low=8, high=32)

@@ -26,6 +26,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     "module", ["paretobench.report", "paretobench.results", "paretobench.sweep.run"]
 )
 def test_reading_and_planning_never_load_torch(module: str) -> None:
-    code = f"import sys, {module}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    code = (
+        f"import sys, {module}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
