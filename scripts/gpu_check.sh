@@ -68,7 +68,7 @@ sweep() {
   local folder=$work/batch_size_curve-$1
   run_part "sweep $2" "$3" "$work/sweep-$1.txt" "$python" -m paretobench \
     sweep scenarios/batch_size_curve.yaml --model "$2" --dtype bfloat16 --device cuda \
-    --output-dir "$folder"
+    --repeats 1 --output-dir "$folder"
   [[ ! -f $folder/frontier.png ]] || cp -- "$folder/frontier.png" "$out/frontier-$1.png"
 }
 
@@ -142,7 +142,8 @@ rm -rf -- "$work"
 mkdir -p -- "$work" || exit 2
 describe_machine >"$out/machine.txt" 2>&1
 
-run_part "gpu tests" 150 "$out/gpu-tests.txt" "$python" -m pytest -m gpu -rs -p no:cacheprovider
+run_part "gpu tests" 150 "$out/gpu-tests.txt" "$python" -m pytest -m gpu -rs -p no:cacheprovider \
+  -W default # that machine's package versions may warn; here only the tests count
 grep -Eq '[0-9]+ passed' "$out/gpu-tests.txt" 2>/dev/null ||
   note "gpu tests ran" "failed: none passed, see gpu-tests.txt" 0
 run_part "limits" 60 "$work/limits.txt" "$python" scripts/measure_limits.py \
