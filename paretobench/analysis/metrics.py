@@ -94,7 +94,7 @@ def summarize(settings: Settings, trace: Trace, sla: SlaLimits) -> Point:
         figures |= _window_figures(settings, trace, trace.window, sla)
     if sla.any_set and measured:
         figures["sla_attainment"] = sum(map(sla.is_met, measured)) / len(measured)
-    verdict, reason = judge(settings, trace, measured)
+    verdict, reason = judge(settings, trace, measured, figures)
     return Point(
         settings=settings,
         figures=figures,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,16 +11,22 @@ from paretobench.core.values import RequestRecord, Trace, Verdict, Window
 
 _SERVED_SHARE = 0.98  # of the offered requests; below it the backlog grows
 _TREND = 0.65  # rank correlation of batch-mean waits with time
+_SATURATED_BUSY = 0.98  # share of the window, and of the batch slots, from which on there is
+_SATURATED_OCCUPANCY = 0.9  # nothing left to give
 _NUM_BATCHES = 20
 
 
 def judge(
-    settings: Settings, trace: Trace, measured: Sequence[RequestRecord]
+    settings: Settings,
+    trace: Trace,
+    measured: Sequence[RequestRecord],
+    figures: Mapping[str, float | None],
 ) -> tuple[Verdict, str]:
     """Return the verdict on a trial, and its reason (empty for a valid one).
 
     An open-loop trial is overloaded when it served less than 98% of what arrived in the window
-    and waits rose with time: either alone is common by chance in a short trial.
+    and either waits rose with time, or the runner ran full batches all the while: a short trial
+    that is not overloaded often serves a little less than what arrived, but not so.
     """
     if trace.outcome == "out_of_memory":
         return "out_of_memory", trace.reason or "the device ran out of memory"
@@ -38,14 +44,34 @@ def judge(
     if not measured or trace.window is None or trace.window.duration_s <= 0:
         return "failed", "nothing was measured: the window has no length"
     if settings.load_kind != "closed_loop":
-        served = _served_share(trace.requests, trace.window)
-        trend = _rank_trend(measured)
-        if served < _SERVED_SHARE and trend > _TREND:
-            return "overloaded", (
-                f"served {served:.0%} of what arrived in the window, and waits rose throughout "
-                f"(rank correlation {trend:.2f}): the load exceeds the capacity"
-            )
+        sign = _sign_of_overload(trace.requests, trace.window, measured, figures)
+        if sign:
+            return "overloaded", f"{sign}: the load exceeds the capacity"
     return "valid", ""
+
+
+def _sign_of_overload(
+    records: Sequence[RequestRecord],
+    window: Window,
+    measured: Sequence[RequestRecord],
+    figures: Mapping[str, float | None],
+) -> str:
+    served = _served_share(records, window)
+    if served >= _SERVED_SHARE:
+        return ""
+    trend = _rank_trend(measured)
+    if trend > _TREND:
+        return (
+            f"served {served:.0%} of what arrived in the window, and waits rose throughout "
+            f"(rank correlation {trend:.2f})"
+        )
+    busy, occupancy = figures["busy_fraction"] or 0.0, figures["batch_occupancy"] or 0.0
+    if busy >= _SATURATED_BUSY and occupancy >= _SATURATED_OCCUPANCY:
+        return (
+            f"served {served:.0%} of what arrived in the window with batches {occupancy:.0%} full "
+            f"for {busy:.0%} of it"
+        )
+    return ""
 
 
 def _served_share(records: Sequence[RequestRecord], window: Window) -> float:

@@ -208,6 +208,30 @@ def test_a_backlog_that_grows_is_overloaded(make_settings: MakeSettings) -> None
     assert "exceeds the capacity" in point.reason
 
 
+def served_late(count: int) -> list[RequestRecord]:
+    """Requests of which the last `count` are delivered after the window."""
+    records = waits(0.0)
+    return [replace(r, finished_s=200.0) if r.request_id >= 100 - count else r for r in records]
+
+
+@pytest.mark.parametrize(("batch_size", "verdict"), [(4, "overloaded"), (3, "valid")])
+def test_a_deficit_with_full_batches_all_the_while_is_overloaded(
+    make_settings: MakeSettings, batch_size: int, verdict: str
+) -> None:
+    step = replace(STEP, start_s=0.0, duration_s=100.0, batch_size=batch_size, padded_tokens=0)
+    window = Window(start_s=0.0, end_s=100.0)
+    trace = trace_of(*served_late(20), window=window, steps=(step,))
+    point = summarize(make_settings(load_kind="poisson"), trace, NO_SLA)
+    assert point.verdict == verdict
+    assert ("100% full for 100% of it" in point.reason) == (verdict == "overloaded")
+
+
+def test_full_batches_that_keep_up_are_valid(make_settings: MakeSettings) -> None:
+    step = replace(STEP, start_s=0.0, duration_s=100.0, batch_size=4, padded_tokens=0)
+    trace = trace_of(*served_late(1), window=Window(start_s=0.0, end_s=100.0), steps=(step,))
+    assert summarize(make_settings(load_kind="poisson"), trace, NO_SLA).verdict == "valid"
+
+
 def test_steady_waits_are_valid(make_settings: MakeSettings) -> None:
     trace = trace_of(*waits(0.0), window=Window(start_s=0.0, end_s=100.0))
     assert summarize(make_settings(load_kind="poisson"), trace, NO_SLA).verdict == "valid"
