@@ -105,8 +105,8 @@ def _assumed_device(model: Model) -> AssumedDevice:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
     return AssumedDevice(
         name=f"{cores} CPU cores",
-        read_bytes_per_s=2e10,
-        flops_per_s=6e10 * cores,
+        read_bytes_per_s=3e10,
+        flops_per_s=1e11 * cores,
         dispatch_s_per_layer=4e-4,
         bytes_per_parameter=2 if model.dtype in ("bfloat16", "float16") else 4,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from paretobench.analysis.metrics import SlaLimits, summarize
-from paretobench.core.errors import IncompleteError, TrialError
+from paretobench.core.errors import DeviceOutOfMemoryError, IncompleteError, TrialError
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import at_capacity
@@ -142,6 +142,8 @@ class Sweep:
         started_s = time.monotonic()
         try:
             trace = self._target.measure(trial)
+        except DeviceOutOfMemoryError as error:
+            trace = replace(_nothing(str(error)), outcome="out_of_memory")
         except TrialError as error:
             _LOG.warning("trial %s failed: %s", trial, error)
             trace = _nothing(str(error))

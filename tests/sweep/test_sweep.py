@@ -108,6 +108,14 @@ def test_a_worker_that_dies_costs_its_trial_alone(tmp_path: Path) -> None:
     assert failed["reason"] == "killed by signal 9"
 
 
+def test_running_out_of_memory_is_a_finding_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    run(tmp_path / "run", {0: DeviceOutOfMemoryError("no room for 4 slots")})
+    found = verdicts(tmp_path / "run")
+    assert found.count("out_of_memory") == 1
+    assert "failed" not in found
+    assert open_run(tmp_path / "run").manifest["state"] == "complete"
+
+
 def test_failed_trials_are_measured_again_only_when_asked(tmp_path: Path) -> None:
     run(tmp_path / "run", {0: WorkerDiedError("killed by signal 9")})
     assert run(tmp_path / "run", resume=True).measured == []
