@@ -95,6 +95,16 @@ def test_throughput_counts_tokens_of_the_window_alone(make_settings: MakeSetting
     assert figures["requests_per_s"] == 2 / 4
 
 
+@pytest.mark.parametrize(("finished_s", "counted"), [(1.0, 0), (1.1, 1), (5.0, 1), (5.1, 0)])
+def test_what_is_delivered_at_the_windows_start_belongs_to_the_warm_up(
+    make_settings: MakeSettings, finished_s: float, counted: int
+) -> None:
+    record = replace(RECORD, arrival_s=0.0, admitted_s=0.1, first_token_s=0.5)
+    record = replace(record, token_times_s=(0.5, 0.6, 0.7), finished_s=finished_s)
+    figures = summary(make_settings, trace_of(record)).figures
+    assert figures["requests_per_s"] == counted / 4
+
+
 def test_a_request_that_failed_is_infinite_in_the_tail(make_settings: MakeSettings) -> None:
     lost = replace(
         RECORD,
