@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paretobench.core.values import Request
-from paretobench.runners.base import Capacity, Prompts
-from paretobench.runners.rows import Rows
+from paretobench.runners.null import NullRunner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +47,16 @@ class StepTimes:
         return duration_s
 
 
-class LatencyModelRunner:
+class LatencyModelRunner(NullRunner):
     """Yields tokens that mean nothing at the times a model of the device predicts.
 
     `sleep` lets the step's seconds pass: a virtual clock's for a simulation.
     """
 
     def __init__(self, times: StepTimes, sleep: Callable[[float], None]) -> None:
+        super().__init__()
         self._times = times
         self._sleep = sleep
-        self._rows = Rows()
-
-    def start_trial(
-        self, *, max_batch_size: int, max_request_tokens: int, prompts: Prompts
-    ) -> None:
-        """Empty all slots; prompts are never read."""
-        self._rows.clear(max_batch_size=max_batch_size, max_request_tokens=max_request_tokens)
 
     def step(self, join: Sequence[Request]) -> list[tuple[int, int]]:
         """Let the step's time pass; return a token of every request that is owed one."""
@@ -73,19 +66,6 @@ class LatencyModelRunner:
             num_decoding=len(self._rows),
             kv_tokens=self._rows.kv_tokens,
         )
-        tokens = self._rows.step(join)
+        tokens = super().step(join)
         self._sleep(duration_s)
         return tokens
-
-    def leave(self, request_ids: Sequence[int]) -> None:
-        """Free the slots of these requests."""
-        self._rows.leave(request_ids)
-
-    def capacity(self) -> Capacity:
-        """Return what fits now."""
-        return self._rows.capacity()
-
-    def warm_up(
-        self, batch_sizes: Sequence[int], *, prompt_tokens: int, max_request_tokens: int
-    ) -> None:
-        """Do nothing: a formula needs no warming."""

@@ -19,7 +19,7 @@ class NullRunner:
         self, *, max_batch_size: int, max_request_tokens: int, prompts: Prompts
     ) -> None:
         """Empty all slots; prompts are never read."""
-        self._rows.clear(max_batch_size=max_batch_size, max_request_tokens=max_request_tokens)
+        self._rows = Rows(max_batch_size, max_request_tokens)
 
     def step(self, join: Sequence[Request]) -> list[tuple[int, int]]:
         """Return a token of every request that is owed one."""

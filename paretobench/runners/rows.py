@@ -11,18 +11,12 @@ from paretobench.runners.base import Capacity
 class Rows:
     """Who holds a slot, how many tokens each is still owed, and the cache they fill."""
 
-    def __init__(self) -> None:
-        self._num_slots = 0
-        self._max_request_tokens: int | None = None
+    def __init__(self, num_slots: int = 0, max_request_tokens: int | None = None) -> None:
+        self._num_slots = num_slots
+        self._max_request_tokens = max_request_tokens
         self._requests: dict[int, Request] = {}
         self._remaining: dict[int, int] = {}  # of those that are owed a token
         self.kv_tokens = 0
-
-    def clear(self, *, max_batch_size: int, max_request_tokens: int) -> None:
-        """Empty all slots; there are `max_batch_size` of them."""
-        self.__init__()  # type: ignore[misc]
-        self._num_slots = max_batch_size
-        self._max_request_tokens = max_request_tokens
 
     def __len__(self) -> int:
         return len(self._requests)

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretobench.core.values import BatchingConfig, Request
-from paretobench.serving.policies import Admit, Continue, Hold, ServingState, StaticPolicy
+from paretobench.scenario import schema
+from paretobench.serving.policies import (
+    POLICIES,
+    Admit,
+    Continue,
+    Hold,
+    ServingState,
+    StaticPolicy,
+)
 
 
 def policy(max_batch_size: int = 4, max_waiting_time_s: float = 0.05) -> StaticPolicy:
@@ -72,3 +80,7 @@ def test_the_moment_that_a_hold_names_releases_the_batch(arrival_s: float, wait_
         assert decision.until_s is not None
         later = policy(max_waiting_time_s=wait_s).decide(state(decision.until_s, [arrival_s]))
         assert later == Admit(num_requests=1, reason="timeout")
+
+
+def test_the_scenario_knows_the_policies_that_there_are() -> None:
+    assert set(schema.POLICIES) == set(POLICIES)
