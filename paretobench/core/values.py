@@ -129,7 +129,10 @@ class BatchingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One thing to measure, with everything that decides its result."""
+    """One thing to measure, with everything that decides its result.
+
+    `seed` draws the schedule, arrivals and lengths; trials that differ in batching alone share it.
+    """
 
     batching: BatchingConfig
     load: LoadSpec

@@ -115,7 +115,7 @@ def _trial(
 ) -> Trial:
     measure = scenario.measure
     num_requests = _num_requests(measure, batching.max_batch_size)
-    trial = Trial(
+    return Trial(
         batching=batching,
         load=load,
         workload=workload,
@@ -124,12 +124,20 @@ def _trial(
         min_duration_s=measure.min_duration_s,
         timeout_s=measure.timeout_s,
         repeat=repeat,
-        seed=0,
+        seed=_schedule_seed(measure.seed, repeat, load, workload),
         system=system_identity(scenario),
     )
-    # every trial draws requests of its own: no two share a prompt
-    own = content_hash({"seed": measure.seed, "trial": asdict(trial)})
-    return replace(trial, seed=int(own[:8], 16))
+
+
+def _schedule_seed(seed: int, repeat: int, load: LoadSpec, workload: WorkloadSpec) -> int:
+    """Return a seed that all batching configurations under one load share.
+
+    They serve the same arrivals and lengths, so that none is ahead by a luckier draw. (Their
+    prompts differ all the same: those follow from the trial.)
+    """
+    drawn = {**asdict(load), "concurrency": None}  # clients do not change what they ask
+    content = {"seed": seed, "repeat": repeat, "load": drawn, "workload": asdict(workload)}
+    return int(content_hash(content)[:8], 16)
 
 
 def _num_requests(measure: Measure, max_batch_size: int) -> int:

@@ -25,7 +25,7 @@ def serve_trial(trial: Trial, runner: Runner, clock: Clock, *, vocab_size: int =
     """
     prompts = PromptPool(
         vocab_size=vocab_size,
-        seed=trial.seed,
+        seed=int(trial.trial_id, 16),  # trials may share a schedule, but never their prompts
         max_prompt_tokens=max_length(trial.workload.prompt_tokens, column="prompt"),
     )
     source = make_source(make_schedule(trial))

@@ -13,6 +13,7 @@ from paretobench.scenario import Scenario, scenario_from_mapping
 from paretobench.sweep.estimate import estimate_durations_s
 from paretobench.sweep.plan import plan_trials, scenario_hash
 from paretobench.sweep.preflight import check_scenario, describe_workload
+from paretobench.workload.schedule import OpenSchedule, make_schedule
 
 DATA: dict[str, Any] = {
     "name": "plan",
@@ -63,8 +64,29 @@ def test_the_order_is_random_and_the_seeds() -> None:
 def test_repeats_come_in_blocks_with_seeds_of_their_own() -> None:
     trials = plan_trials(scenario(measure={"repeats": 3}))
     assert [trial.repeat for trial in trials] == [0] * 24 + [1] * 24 + [2] * 24
-    assert len({trial.seed for trial in trials}) == 72
+    seeds = [{trial.seed for trial in trials if trial.repeat == i} for i in range(3)]
+    assert not seeds[0] & seeds[1] | seeds[0] & seeds[2] | seeds[1] & seeds[2]
     assert len({trial.configuration_id for trial in trials}) == 24
+
+
+def test_batching_configurations_are_compared_on_the_same_arrivals_and_lengths() -> None:
+    measure = {"requests": 20, "warmup": 5}
+    trials = plan_trials(scenario(load={"kind": "poisson", "requests_per_s": 5}, measure=measure))
+    schedules = [make_schedule(trial) for trial in trials]
+    assert all(isinstance(schedule, OpenSchedule) for schedule in schedules)
+    served = {
+        tuple((r.arrival_s, r.output_tokens) for r in schedule.requests[:26])
+        for schedule in schedules
+        if isinstance(schedule, OpenSchedule)
+    }
+    assert len(trials) == 6
+    assert len(served) == 1
+    assert len({trial.trial_id for trial in trials}) == 6  # what prompts are seeded with
+
+
+def test_clients_ask_the_same_however_many_they_are() -> None:
+    trials = plan_trials(scenario(load={"kind": "closed_loop"}))
+    assert len({trial.seed for trial in trials}) == 1
 
 
 def test_requests_grow_with_the_batch_and_warm_up_fills_it() -> None:
