@@ -16,14 +16,11 @@ def simulate(
     json_output: options.Json = False,
 ) -> None:
     """Run the sweep of a latency-model scenario in virtual time: same policies, no device."""
-    from paretobench.cli.outcome import finish
-    from paretobench.cli.progress import Progress
+    from paretobench.cli.measure import measure
     from paretobench.core.errors import ScenarioError
-    from paretobench.results.writer import check_free
     from paretobench.scenario import Overrides, load_scenario
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
-    from paretobench.sweep.run import Sweep
     from paretobench.targets.serve import step_times
     from paretobench.targets.simulated import SimulatedTarget
 
@@ -36,16 +33,13 @@ def simulate(
     check_scenario(scenario)
     trials = plan_trials(scenario)
     check_trials(trials)
-    folder = output_dir or Path("results") / f"{scenario.name}-simulated"
-    if not (resume and (folder / "manifest.json").exists()):
-        check_free(folder)
-    interrupted = False
-    try:
-        with Progress(scenario, trials, [0.0] * len(trials)) as progress:
-            target = SimulatedTarget(step_times(scenario.runner))
-            Sweep(scenario, trials, target, progress).run(folder, resume=resume)
-    except KeyboardInterrupt:
-        interrupted = True
-        if not (folder / "manifest.json").exists():
-            raise
-    finish(folder, command="simulate", interrupted=interrupted, json=json_output)
+    measure(
+        scenario,
+        trials,
+        SimulatedTarget(step_times(scenario.runner)),
+        output_dir or Path("results") / f"{scenario.name}-simulated",
+        durations_s=[0.0] * len(trials),  # virtual time takes next to none
+        command="simulate",
+        resume=resume,
+        json=json_output,
+    )

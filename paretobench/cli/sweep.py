@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +15,7 @@ from paretobench.cli.options import integers, numbers
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
+    from paretobench.targets.worker_target import WorkerTarget
 
 
 def sweep(
@@ -41,7 +41,9 @@ def sweep(
     json_output: options.Json = False,
 ) -> None:
     """Measure every configuration of a scenario and write the frontier it gives."""
+    from paretobench.cli.measure import measure
     from paretobench.scenario import Overrides, load_scenario
+    from paretobench.sweep.estimate import estimate_durations_s
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
 
@@ -66,66 +68,36 @@ def sweep(
     if dry_run:
         _print_plan(scenario, trials, json_output=json_output)
         return
-    folder = output_dir or Path("results") / scenario.name
-    _measure(scenario, trials, folder, resume=resume, retry_failed=retry_failed, json=json_output)
+    measure(
+        scenario,
+        trials,
+        _worker_target(scenario, trials),
+        output_dir or Path("results") / scenario.name,
+        durations_s=estimate_durations_s(scenario, trials)[0],
+        command="sweep",
+        resume=resume,
+        retry_failed=retry_failed,
+        json=json_output,
+    )
 
 
-def _measure(
-    scenario: Scenario,
-    trials: list[Trial],
-    folder: Path,
-    *,
-    resume: bool,
-    retry_failed: bool,
-    json: bool,
-) -> NoReturn:
-    from paretobench.cli.outcome import finish
-    from paretobench.cli.progress import Progress
-    from paretobench.results.writer import check_free
-    from paretobench.sweep.estimate import estimate_durations_s
-    from paretobench.sweep.run import Sweep
+def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
     from paretobench.targets.worker_target import WorkerTarget
     from paretobench.workload.lengths import max_length, max_request_tokens
 
-    if not (resume and (folder / "manifest.json").exists()):
-        check_free(folder)
     system = scenario.model or scenario.runner
     assert system is not None
-    target = WorkerTarget(
+    return WorkerTarget(
         system,
-        batch_sizes=tuple(sorted(set(scenario.batching.max_batch_size))),
+        batch_sizes=tuple(sorted(scenario.batching.max_batch_size)),
         max_request_tokens=max(max_request_tokens(t.workload) for t in trials),
         max_prompt_tokens=max(
             max_length(t.workload.prompt_tokens, column="prompt") for t in trials
         ),
     )
-    durations_s, _ = estimate_durations_s(scenario, trials)
-    _handle_termination()
-    interrupted = False
-    try:
-        with Progress(scenario, trials, durations_s) as progress:
-            Sweep(scenario, trials, target, progress).run(
-                folder, resume=resume, retry_failed=retry_failed
-            )
-    except KeyboardInterrupt:
-        interrupted = True
-        if not (folder / "manifest.json").exists():
-            raise
-    finally:
-        target.close()
-    finish(folder, command="sweep", interrupted=interrupted, json=json)
 
 
-def _handle_termination() -> None:
-    """Treat SIGTERM (a cancelled CI job) as Ctrl-C: finish the files, exit, resume later."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-
-def _print_plan(scenario: Scenario, trials: list[Trial], *, json_output: bool) -> None:
+def _print_plan(scenario: Scenario, trials: Sequence[Trial], *, json_output: bool) -> None:
     import json
 
     from paretobench.cli.tables import plan_table, print_table

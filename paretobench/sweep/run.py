@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from paretobench.analysis.metrics import SlaLimits, summarize
-from paretobench.core.errors import DeviceOutOfMemoryError, IncompleteError, TrialError
+from paretobench.core.errors import (
+    DeviceOutOfMemoryError,
+    EnvironmentUnfitError,
+    IncompleteError,
+    ParetoBenchError,
+    TrialError,
+)
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import at_capacity
-from paretobench.results import RunWriter
+from paretobench.results import RunWriter, open_run
 from paretobench.scenario import Scenario
 from paretobench.sweep.pilot import measure_capacity, needs_pilot
 from paretobench.sweep.plan import scenario_hash, workload_shapes
@@ -24,6 +30,20 @@ from paretobench.targets.base import Target
 from paretobench.telemetry.provenance import collect_provenance
 
 _LOG = logging.getLogger(__name__)
+_SAME_TO_RESUME = (
+    "kind",
+    "simulated",
+    "model",
+    "device_name",
+    "dtype",
+    "attention_backend",
+    "linear_backend",
+    "torch",
+    "cuda",
+    "transformers",
+    "threads",
+    "environment",
+)
 
 
 class SweepListener(Protocol):
@@ -78,8 +98,8 @@ class Sweep:
         except KeyboardInterrupt:
             writer.finish("interrupted")
             raise
-        except IncompleteError:
-            with contextlib.suppress(IncompleteError):  # the disk may refuse this too
+        except ParetoBenchError:
+            with contextlib.suppress(IncompleteError):  # it may be the disk that refuses
                 writer.finish("incomplete")
             raise
         finally:
@@ -88,6 +108,7 @@ class Sweep:
     def _open_folder(self, output_dir: Path, *, resume: bool) -> RunWriter:
         identity = scenario_hash(self._scenario)
         if resume and (output_dir / "manifest.json").exists():
+            _require_same_system(output_dir, self._target.describe())
             return RunWriter.resume(output_dir, scenario_hash=identity)
         return RunWriter.create(
             output_dir,
@@ -153,6 +174,18 @@ class Sweep:
         point = summarize(Settings.of(trial), trace, self._sla)
         writer.add_trial(trace, point)
         self._listener.trial_done(trial, point, duration_s)
+
+
+def _require_same_system(output_dir: Path, now: Mapping[str, Any]) -> None:
+    """Raise EnvironmentUnfitError where the run began on another system: one frontier of two
+    machines would be neither's."""
+    before = open_run(output_dir).manifest.get("provenance", {}).get("system") or {}
+    for name in _SAME_TO_RESUME:
+        if before and before.get(name) != now.get(name):
+            raise EnvironmentUnfitError(
+                f"{output_dir}: began with {name} {before.get(name)!r}, found {now.get(name)!r}; "
+                "resume where it began, or give another --output-dir"
+            )
 
 
 def sla_limits(scenario: Scenario) -> SlaLimits:

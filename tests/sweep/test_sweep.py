@@ -123,6 +123,27 @@ def test_failed_trials_are_measured_again_only_when_asked(tmp_path: Path) -> Non
     assert "failed" not in verdicts(tmp_path / "run")
 
 
+def test_a_run_resumes_only_on_the_system_it_began_on(tmp_path: Path) -> None:
+    class Elsewhere(Target):
+        def describe(self) -> Mapping[str, Any]:
+            return {**super().describe(), "device_name": "another GPU"}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", {4: KeyboardInterrupt()})
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    scenario = scenario_from_mapping(DATA)
+    sweep = Sweep(scenario, plan_trials(scenario), Elsewhere(scenario, {}), Listener())
+    with pytest.raises(EnvironmentUnfitError, match="began with device_name None, found 'another"):
+        sweep.run(tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before
+
+
+def test_a_run_that_ends_in_an_error_says_that_it_is_incomplete(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentUnfitError):
+        run(tmp_path / "run", {3: EnvironmentUnfitError("the GPU is gone")})
+    assert open_run(tmp_path / "run").manifest["state"] == "incomplete"
+
+
 @pytest.mark.parametrize("at", range(9))
 def test_an_interrupted_run_resumes_with_what_is_missing(tmp_path: Path, at: int) -> None:
     with pytest.raises(KeyboardInterrupt):

@@ -181,11 +181,20 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
         placer.block_point(x, y, radius_px=5.0)
     else:
         plane.axes.scatter(
-            *place, s=38, marker=marker, facecolor="white", edgecolor=colour, lw=1.2, zorder=3
+            *place,
+            s=38,
+            marker=marker,
+            facecolor="white",
+            edgecolor=colour,
+            lw=1.2,
+            zorder=3,
+            clip_on=False,  # it may lie on the very edge
         )
         inner = VERDICT_MARKS.get(configuration.verdict)
         if inner is not None:
-            plane.axes.scatter(*place, s=16, marker=inner, color=colour, lw=1.0, zorder=3.1)
+            plane.axes.scatter(
+                *place, s=16, marker=inner, color=colour, lw=1.0, zorder=3.1, clip_on=False
+            )
         placer.block_point(*place, radius_px=6.0)
 
 
