@@ -146,8 +146,8 @@ run_part "gpu tests" 150 "$out/gpu-tests.txt" "$python" -m pytest -m gpu -rs -p 
   -W default # that machine's package versions may warn; here only the tests count
 grep -Eq '[0-9]+ passed' "$out/gpu-tests.txt" 2>/dev/null ||
   note "gpu tests ran" "failed: none passed, see gpu-tests.txt" 0
-run_part "limits" 60 "$work/limits.txt" "$python" scripts/measure_limits.py \
-  --device cuda --seconds 25 --output-dir "$work/limits"
+run_part "limits" 60 "$work/limits.txt" "$python" -m paretobench \
+  limits --device cuda --seconds 25 --output-dir "$work/limits"
 sweep 1b llama-3.2-1b 120
 sweep 8b llama-3.1-8b 180
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from paretobench.core import errors
+from paretobench.core.ceilings import Ceiling
 from paretobench.core.values import Trace, Trial
 from paretobench.scenario.schema import LatencyModel, Model
 
@@ -19,6 +20,7 @@ class Open:
     batch_sizes: tuple[int, ...]
     max_request_tokens: int
     max_prompt_tokens: int
+    max_prefill_tokens_per_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,40 @@ class Measured:
     """What happened in the trial."""
 
     trace: Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDevice:
+    """Make this device ready to be measured by itself, without a model."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReady:
+    """The device is ready; `cases` are the ceilings that can be measured on it."""
+
+    system: Mapping[str, Any]
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureCeiling:
+    """Measure one of the device's ceilings for about `seconds`."""
+
+    case: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeilingMeasured:
+    """What was measured, or why it could not be."""
+
+    ceiling: Ceiling
+
+
+Message: TypeAlias = Open | Measure | OpenDevice | MeasureCeiling
+Reply: TypeAlias = Ready | Measured | DeviceReady | CeilingMeasured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from paretobench.core.errors import ParetoBenchError
 from paretobench.core.values import Trace, Trial
@@ -20,8 +21,22 @@ from paretobench.runners.base import Runner
 from paretobench.runners.latency_model import LatencyModelRunner
 from paretobench.scenario.schema import LatencyModel
 from paretobench.serving.clock import WallClock
-from paretobench.targets.messages import Measure, Measured, Open, Ready, Refused
+from paretobench.targets.messages import (
+    CeilingMeasured,
+    DeviceReady,
+    MeasureCeiling,
+    Measured,
+    Message,
+    Open,
+    OpenDevice,
+    Ready,
+    Refused,
+    Reply,
+)
 from paretobench.targets.serve import serve_trial, step_times
+
+if TYPE_CHECKING:
+    from paretobench.runners.torch.ceilings import CeilingBench
 
 _PR_SET_PDEATHSIG = 1
 
@@ -37,7 +52,7 @@ def main() -> None:
             message = connection.recv()
         except EOFError:
             return
-        reply: Ready | Measured | Refused
+        reply: Reply | Refused
         try:
             reply = worker.answer(message)
         except ParetoBenchError as error:
@@ -57,11 +72,17 @@ class Worker:
         self._clock = WallClock()
         self._runner: Runner | None = None
         self._vocab_size = 2
+        self._bench: CeilingBench | None = None
 
-    def answer(self, message: Open | Measure) -> Ready | Measured:
+    def answer(self, message: Message) -> Reply:
         """Do what the parent asks. Raises ParetoBenchError where that cannot be done."""
         if isinstance(message, Open):
             return self._open(message)
+        if isinstance(message, OpenDevice):
+            return self._open_device(message)
+        if isinstance(message, MeasureCeiling):
+            assert self._bench is not None, "the parent opens the device first"
+            return CeilingMeasured(ceiling=self._bench.measure(message.case, message.seconds))
         return Measured(trace=self._measure(message.trial))
 
     def _open(self, message: Open) -> Ready:
@@ -70,18 +91,27 @@ class Worker:
             return Ready(
                 description={"kind": "latency_model", "simulated": False, "model": "latency model"}
             )
-        from paretobench.runners.torch import build_runner  # torch is loaded here and only here
+        from paretobench.runners.torch import build_runner  # loads torch: not before it is needed
 
         runner = build_runner(message.system)
         runner.warm_up(
             message.batch_sizes,
             max_request_tokens=message.max_request_tokens,
             prompt_tokens=message.max_prompt_tokens,
+            max_prefill_tokens_per_step=message.max_prefill_tokens_per_step,
         )
         description = runner.describe()
         self._vocab_size = int(description["vocab_size"])
         self._runner = runner
         return Ready(description={**description, "simulated": False})
+
+    def _open_device(self, message: OpenDevice) -> DeviceReady:
+        from paretobench.runners.torch.ceilings import CeilingBench
+        from paretobench.runners.torch.devices import describe_device, resolve_device
+
+        device = resolve_device(message.device)
+        self._bench = CeilingBench(device)
+        return DeviceReady(system=describe_device(device), cases=self._bench.cases)
 
     def _measure(self, trial: Trial) -> Trace:
         assert self._runner is not None, "the parent opens the system first"

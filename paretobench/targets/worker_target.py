@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from paretobench.core.errors import IncompleteError, ParetoBenchError, TrialError, WorkerDiedError
 from paretobench.core.values import Trace, Trial
 from paretobench.scenario.schema import LatencyModel, Model
-from paretobench.targets.messages import Measure, Measured, Open, Ready, Refused
+from paretobench.targets.messages import Measure, Measured, Open, Ready
+from paretobench.targets.worker_process import WorkerProcess
 from paretobench.telemetry.gpu import GpuProbe, open_gpu_probe
 from paretobench.telemetry.sampler import TelemetrySampler
 
 _GRACE_S = 30.0  # beyond the trial's own time limit, for what lies outside the serving loop
 _OPEN_TIMEOUT_S = 1800.0  # a large checkpoint on a slow disk
-_TAIL_CHARACTERS = 400
 
 
 class WorkerTarget:
@@ -39,16 +32,16 @@ class WorkerTarget:
         batch_sizes: tuple[int, ...],
         max_request_tokens: int,
         max_prompt_tokens: int,
+        max_prefill_tokens_per_step: int | None = None,
     ) -> None:
         self._open_message = Open(
             system=system,
             batch_sizes=batch_sizes,
             max_request_tokens=max_request_tokens,
             max_prompt_tokens=max_prompt_tokens,
+            max_prefill_tokens_per_step=max_prefill_tokens_per_step,
         )
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
-        self._output: IO[bytes] | None = None
+        self._worker: WorkerProcess | None = None
         self._probe: GpuProbe | None = None
         self._sampler: TelemetrySampler | None = None
         self._description: Mapping[str, Any] = {}
@@ -56,7 +49,7 @@ class WorkerTarget:
     @property
     def pid(self) -> int | None:
         """Return the worker's process id, None while there is none."""
-        return None if self._process is None else self._process.pid
+        return None if self._worker is None else self._worker.pid
 
     def open(self) -> None:
         """Start the worker, load the system and warm it up."""
@@ -76,13 +69,14 @@ class WorkerTarget:
 
         Raises WorkerDiedError with what the worker last said.
         """
-        if self._process is None:
+        if self._worker is None:
             try:
                 self._start()
             except ParetoBenchError as error:
                 raise TrialError(f"a new worker could not be started: {error}") from error
+        assert self._worker is not None
         try:
-            reply = self._ask(Measure(trial=trial), trial.timeout_s + _GRACE_S)
+            reply = self._worker.ask(Measure(trial=trial), trial.timeout_s + _GRACE_S)
         except WorkerDiedError:
             self._stop_worker()
             raise
@@ -100,25 +94,9 @@ class WorkerTarget:
             self._probe = None
 
     def _start(self) -> None:
-        parent, child = Pipe()
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "paretobench.targets.worker", str(child.fileno())],
-            pass_fds=[child.fileno()],
-            env={
-                **os.environ,
-                **worker_environment(self._open_message.system),
-                "PYTHONPATH": os.pathsep.join(_import_path()),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            start_new_session=True,  # Ctrl-C reaches the parent alone
-        )
-        child.close()
-        self._connection = parent
+        self._worker = WorkerProcess(worker_environment(self._open_message.system))
         try:
-            reply = self._ask(self._open_message, _OPEN_TIMEOUT_S)
+            reply = self._worker.ask(self._open_message, _OPEN_TIMEOUT_S)
         except WorkerDiedError as error:
             self._stop_worker()
             raise IncompleteError(f"the worker died while it loaded the model: {error}") from error
@@ -128,43 +106,10 @@ class WorkerTarget:
         assert isinstance(reply, Ready)
         self._description = reply.description
 
-    def _ask(self, message: Open | Measure, timeout_s: float) -> Ready | Measured:
-        assert self._connection is not None
-        try:
-            self._connection.send(message)
-            if not self._connection.poll(timeout_s):
-                raise WorkerDiedError(f"the worker did not answer within {timeout_s:g} s")
-            reply = self._connection.recv()
-        except (EOFError, OSError):
-            raise WorkerDiedError(self._last_words()) from None
-        if isinstance(reply, Refused):
-            raise reply.to_error()
-        answer: Ready | Measured = reply
-        return answer
-
-    def _last_words(self) -> str:
-        assert self._process is not None
-        assert self._output is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
-        code = self._process.returncode
-        how = "no exit code yet" if code is None else f"exit {code}"
-        if code is not None and code < 0:
-            how = f"killed by signal {-code}"
-        self._output.seek(0)
-        said = self._output.read().decode(errors="replace").strip()
-        last_line = said[-_TAIL_CHARACTERS:].splitlines()[-1:] or [""]
-        return f"the worker died ({how}){': ' + last_line[0] if last_line[0] else ''}"
-
     def _stop_worker(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        if self._output is not None:
-            self._output.close()
-        self._process = self._connection = self._output = None
+        if self._worker is not None:
+            self._worker.stop()
+        self._worker = None
 
     def _with_telemetry(self, trace: Trace) -> Trace:
         if self._sampler is None or trace.started_monotonic_s is None:
@@ -191,13 +136,6 @@ def worker_environment(system: Model | LatencyModel) -> dict[str, str]:
         "active": {"OMP_WAIT_POLICY": "active"},
     }[system.omp_wait_policy]
     return {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", **wait}
-
-
-def _import_path() -> list[str]:
-    """Return where the worker finds this very package, however the parent found it."""
-    here = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [here, *(path for path in inherited if path)]
 
 
 def _available_cores() -> int:
