@@ -89,6 +89,7 @@ def summarize(settings: Settings, trace: Trace, sla: SlaLimits) -> Point:
     samples = _latency_samples(measured)
     figures |= _latency_figures(samples)
     figures["num_measured"] = len(measured)
+    figures["num_kv_waited"] = sum(record.kv_blocked_s is not None for record in measured)
     figures["num_failed"] = sum(record.status != "finished" for record in measured)
     if trace.window is not None and trace.window.duration_s > 0:
         figures |= _window_figures(settings, trace, trace.window, sla)

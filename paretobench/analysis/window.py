@@ -45,7 +45,7 @@ def steps_in_window(
 
 def _padding_waste(steps: Sequence[StepRecord], share: NDArray[np.float64]) -> float | None:
     # a row of a joiner is its prompt, a row of one that decodes is one token
-    computed = np.array([s.batch_size - s.joined + s.prompt_tokens for s in steps], dtype=float)
+    computed = np.array([s.decode_rows + s.prompt_tokens for s in steps], dtype=float)
     padded = np.array([s.padded_tokens for s in steps], dtype=float)
     total = float(computed @ share)
     return float(padded @ share) / total if total else None

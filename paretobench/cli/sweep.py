@@ -87,6 +87,7 @@ def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
 
     system = scenario.model or scenario.runner
     assert system is not None
+    prefill_limits = [t.batching.max_prefill_tokens_per_step for t in trials]
     return WorkerTarget(
         system,
         batch_sizes=tuple(sorted(scenario.batching.max_batch_size)),
@@ -94,6 +95,9 @@ def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
         max_prompt_tokens=max(
             max_length(t.workload.prompt_tokens, column="prompt") for t in trials
         ),
+        max_prefill_tokens_per_step=None
+        if None in prefill_limits
+        else max(limit for limit in prefill_limits if limit is not None),
     )
 
 

@@ -74,6 +74,7 @@ METRICS: dict[str, Metric] = {
         _metric("cpu_util_pct", "%", None, "host CPU utilisation"),
         _metric("window_s", "s", None, "measuring window"),
         _metric("num_measured", "requests", None, "requests measured"),
+        _metric("num_kv_waited", "requests", "lower", "requests that waited for KV memory"),
         _metric("num_failed", "requests", "lower", "requests failed, rejected or unfinished"),
     )
 }

@@ -22,6 +22,8 @@ class Settings:
     policy: str
     max_batch_size: int
     max_waiting_time_ms: float
+    kv_budget_tokens: int | None
+    max_prefill_tokens_per_step: int | None
     load: str
     load_kind: str
     concurrency: int | None
@@ -44,6 +46,8 @@ class Settings:
             policy=trial.batching.policy,
             max_batch_size=trial.batching.max_batch_size,
             max_waiting_time_ms=to_ms(trial.batching.max_waiting_time_s),
+            kv_budget_tokens=trial.batching.kv_budget_tokens,
+            max_prefill_tokens_per_step=trial.batching.max_prefill_tokens_per_step,
             load=str(load),
             load_kind=load.kind,
             concurrency=load.concurrency if isinstance(load, ClosedLoop) else None,

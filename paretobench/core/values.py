@@ -34,7 +34,8 @@ class RequestRecord:
     """What became of a request; times it never reached are None.
 
     `finished_s` is when the result was delivered: with static batching, when the whole batch was
-    done. `token_times_s` holds when each token was available on the host.
+    done. `token_times_s` holds when each token was available on the host. `kv_blocked_s` is when it
+    was first due to join and had to wait for memory for its keys and values; None: never.
     """
 
     request_id: int
@@ -43,6 +44,7 @@ class RequestRecord:
     prompt_tokens: int
     output_tokens: int
     measured: bool
+    kv_blocked_s: float | None = None
     admitted_s: float | None
     first_token_s: float | None
     finished_s: float | None
@@ -55,9 +57,10 @@ class RequestRecord:
 class StepRecord:
     """One call of the runner.
 
-    `batch_size` counts the rows computed, joiners included; `prompt_tokens` the prompts that
-    joined; `kv_tokens` the cache entries that the step attends to; `padded_tokens` the rows
-    computed for requests that already had all their tokens; `queue_depth` who still waited.
+    `batch_size` counts the requests that held a slot, joiners included; `decode_rows` those that
+    decoded, of whom `padded_tokens` already had all their tokens; `prompt_tokens` the tokens of
+    prompts computed; `kv_tokens` the cache entries attended to; `new_tokens` the tokens that
+    became visible to the host (a device may be a step ahead); `queue_depth` who still waited.
     `close_reason` says why the group that joined was closed, None where none joined.
     """
 
@@ -66,6 +69,7 @@ class StepRecord:
     duration_s: float
     batch_size: int
     joined: int
+    decode_rows: int
     prompt_tokens: int
     new_tokens: int
     kv_tokens: int
@@ -120,11 +124,17 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchingConfig:
-    """How requests are grouped. `max_waiting_time_s` 0 never holds a request."""
+    """How requests are grouped. `max_waiting_time_s` 0 never holds a request.
+
+    `kv_budget_tokens` limits prompt + output over all that run, `max_prefill_tokens_per_step` the
+    prompt tokens that one step computes; None: only the device limits them.
+    """
 
     policy: str
     max_batch_size: int
     max_waiting_time_s: float
+    kv_budget_tokens: int | None = None
+    max_prefill_tokens_per_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +177,12 @@ class Trial:
     def __str__(self) -> str:
         batching = self.batching
         wait = f"wait {batching.max_waiting_time_s * 1e3:g} ms"
-        return f"{batching.policy} batch {batching.max_batch_size}, {wait}, {self.load}"
+        limits = ""
+        if batching.kv_budget_tokens is not None:
+            limits += f"KV {batching.kv_budget_tokens} tokens, "
+        if batching.max_prefill_tokens_per_step is not None:
+            limits += f"prefill {batching.max_prefill_tokens_per_step} a step, "
+        return f"{batching.policy} batch {batching.max_batch_size}, {wait}, {limits}{self.load}"
 
 
 def content_hash(content: Any) -> str:

@@ -78,6 +78,11 @@ def _met(report: Report, point: OperatingPoint, chosen: Configuration) -> dict[s
         "max_waiting_time_ms": settings.max_waiting_time_ms,
         "latency_sla_ms": _latency_sla_ms(report, point.goal),
         "policy": settings.policy,
+        **{
+            name: getattr(settings, name)
+            for name in ("kv_budget_tokens", "max_prefill_tokens_per_step")
+            if getattr(settings, name) is not None
+        },
         "expected": {
             name: _rounded(chosen.figures[name])
             for name in metrics

@@ -29,8 +29,21 @@ FRONTIER_COLUMNS = (
     "reason",
 )
 _FLOATS = {"max_waiting_time_ms", "offered_requests_per_s", "fraction_of_capacity"}
-_INTS = {"max_batch_size", "concurrency", "repeat", "seed"}
-_OPTIONAL = {"concurrency", "offered_requests_per_s", "fraction_of_capacity"}
+_INTS = {
+    "max_batch_size",
+    "kv_budget_tokens",
+    "max_prefill_tokens_per_step",
+    "concurrency",
+    "repeat",
+    "seed",
+}
+_OPTIONAL = {
+    "kv_budget_tokens",
+    "max_prefill_tokens_per_step",
+    "concurrency",
+    "offered_requests_per_s",
+    "fraction_of_capacity",
+}
 
 
 def load_points(run: RunFolder) -> list[Point]:

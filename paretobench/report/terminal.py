@@ -10,6 +10,7 @@ from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.text import (
     configuration_label,
     marked,
+    memory_label,
     number,
     one_line,
     short_label,
@@ -63,7 +64,9 @@ def frontier_table(report: Report) -> Table:
     table = Table(title=f"Frontier: {report.throughput} against {report.latency}")
     for title in (*(["workload"] if several else []), "load"):
         table.add_column(title)
-    for title in ("batch", "wait", *map(column_title, frontier_columns(report))):
+    limited = any(memory_label(c.settings) for c in report.frontier)
+    limits = ["limits"] if limited else []
+    for title in ("batch", "wait", *limits, *map(column_title, frontier_columns(report))):
         table.add_column(title, justify="right")
     for configuration in report.frontier:
         settings = configuration.settings
@@ -72,6 +75,7 @@ def frontier_table(report: Report) -> Table:
             escape(one_line(settings.load)),
             str(settings.max_batch_size),
             wait_label(settings.max_waiting_time_ms),
+            *([memory_label(settings)] if limited else []),
             *(marked(configuration, metric) for metric in frontier_columns(report)),
         )
     if not report.frontier:

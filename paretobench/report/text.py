@@ -75,8 +75,23 @@ def wait_label(max_waiting_time_ms: float) -> str:
 
 def configuration_label(settings: Settings) -> str:
     """Return what to set, and under which load: `batch 16, wait 50 ms, poisson 70% ...`."""
-    wait = wait_label(settings.max_waiting_time_ms)
-    return f"batch {settings.max_batch_size}, wait {wait}, {settings.load}"
+    parts = [
+        f"batch {settings.max_batch_size}",
+        f"wait {wait_label(settings.max_waiting_time_ms)}",
+        memory_label(settings),
+        settings.load,
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def memory_label(settings: Settings) -> str:
+    """Return the limits on cache and prefill that were set, empty where none was."""
+    parts = []
+    if settings.kv_budget_tokens is not None:
+        parts.append(f"KV {settings.kv_budget_tokens:,} tokens")
+    if settings.max_prefill_tokens_per_step is not None:
+        parts.append(f"prefill {settings.max_prefill_tokens_per_step:,} a step")
+    return ", ".join(parts)
 
 
 def plural(count: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,34 +17,65 @@ Prompts: TypeAlias = Callable[[Request], NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What fits: free slots now, and the longest prompt + output ever (None: no limit)."""
+    """What fits: free slots and cache tokens now, and the longest prompt + output ever.
+
+    A request takes its prompt and output of `free_kv_tokens` from the step it joins in until it
+    leaves. None: no limit.
+    """
 
     free_slots: int
     max_request_tokens: int | None
+    free_kv_tokens: int | None = None
+
+
+class StepResult(NamedTuple):
+    """One step: the `(request_id, token)` that the host can see now, and what was computed.
+
+    Of `decode_rows`, `padded_rows` are of requests that have all their tokens. `num_prompts` and
+    `prompt_tokens` count prompts worked on and tokens of them; `kv_tokens` the cache entries
+    attended to.
+    """
+
+    tokens: Sequence[tuple[int, int]]
+    decode_rows: int = 0
+    padded_rows: int = 0
+    num_prompts: int = 0
+    prompt_tokens: int = 0
+    kv_tokens: int = 0
 
 
 class Runner(Protocol):
     """Executes steps over slots that requests join and leave.
 
     A request stays in its slot from the step it joins in until `leave`. Every step computes a row
-    for each request in a slot. A request that has its `output_tokens` yields nothing more, but its
-    row is still computed until it leaves: that is what static batching costs.
+    for each request in a slot whose prompt is done. A request that has its `output_tokens` yields
+    nothing more, but its row is still computed until it leaves: that is what static batching costs.
     """
 
     def start_trial(
-        self, *, max_batch_size: int, max_request_tokens: int, prompts: Prompts
+        self,
+        *,
+        max_batch_size: int,
+        max_request_tokens: int,
+        prompts: Prompts,
+        kv_budget_tokens: int | None = None,
+        max_prefill_tokens_per_step: int | None = None,
     ) -> None:
         """Empty all slots and make room for `max_batch_size` requests of that many tokens.
 
+        Where memory holds fewer, `capacity` has fewer slots. `kv_budget_tokens` limits the sum of
+        prompt and output over all that hold a slot. A step computes at most
+        `max_prefill_tokens_per_step` of prompts, so a long one comes in chunks.
         Raises DeviceOutOfMemoryError where there is no room; the runner can be used again.
         """
 
-    def step(self, join: Sequence[Request]) -> Sequence[tuple[int, int]]:
-        """Run one step; return `(request_id, token)` of every request that got a token.
+    def step(self, join: Sequence[Request]) -> StepResult:
+        """Run one step over the requests in slots and those that join, who must fit.
 
-        Decode rows of the requests in slots and the whole prompts of those that join are one
-        packed batch. The tokens are on the host when this returns.
-        Raises DeviceOutOfMemoryError; after it only `start_trial` may be called.
+        The tokens of a step may come with the result of the next: a runner need not wait for its
+        device. Once nobody is owed anything that was not computed, a step returns what remains.
+        Raises DeviceOutOfMemoryError or another TrialError; after it only `start_trial` may be
+        called.
         """
 
     def leave(self, request_ids: Sequence[int]) -> None:
@@ -54,7 +85,12 @@ class Runner(Protocol):
         """Return what fits now."""
 
     def warm_up(
-        self, batch_sizes: Sequence[int], *, prompt_tokens: int, max_request_tokens: int
+        self,
+        batch_sizes: Sequence[int],
+        *,
+        prompt_tokens: int,
+        max_request_tokens: int,
+        max_prefill_tokens_per_step: int | None = None,
     ) -> None:
         """Run every batch size, so that nothing is built or tuned during a measurement.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paretobench.core.values import Request
+from paretobench.runners.base import StepResult
 from paretobench.runners.null import NullRunner
 
 
@@ -58,14 +59,15 @@ class LatencyModelRunner(NullRunner):
         self._times = times
         self._sleep = sleep
 
-    def step(self, join: Sequence[Request]) -> list[tuple[int, int]]:
+    def step(self, join: Sequence[Request]) -> StepResult:
         """Let the step's time pass; return a token of every request that is owed one."""
+        decode_kv_tokens = self._rows.decode_kv_tokens
+        result = super().step(join)
         duration_s = self._times.duration_s(
-            num_joining=len(join),
-            prompt_tokens=sum(request.prompt_tokens for request in join),
-            num_decoding=len(self._rows),
-            kv_tokens=self._rows.kv_tokens,
+            num_joining=result.num_prompts,
+            prompt_tokens=result.prompt_tokens,
+            num_decoding=result.decode_rows,
+            kv_tokens=decode_kv_tokens,
         )
-        tokens = super().step(join)
         self._sleep(duration_s)
-        return tokens
+        return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paretobench.core.values import Request
-from paretobench.runners.base import Capacity, Prompts
+from paretobench.runners.base import Capacity, Prompts, StepResult
 from paretobench.runners.rows import Rows
 
 
@@ -16,12 +16,23 @@ class NullRunner:
         self._rows = Rows()
 
     def start_trial(
-        self, *, max_batch_size: int, max_request_tokens: int, prompts: Prompts
+        self,
+        *,
+        max_batch_size: int,
+        max_request_tokens: int,
+        prompts: Prompts,
+        kv_budget_tokens: int | None = None,
+        max_prefill_tokens_per_step: int | None = None,
     ) -> None:
         """Empty all slots; prompts are never read."""
-        self._rows = Rows(max_batch_size, max_request_tokens)
+        self._rows = Rows(
+            max_batch_size,
+            max_request_tokens=max_request_tokens,
+            kv_budget_tokens=kv_budget_tokens,
+            max_prefill_tokens=max_prefill_tokens_per_step,
+        )
 
-    def step(self, join: Sequence[Request]) -> list[tuple[int, int]]:
+    def step(self, join: Sequence[Request]) -> StepResult:
         """Return a token of every request that is owed one."""
         return self._rows.step(join)
 
@@ -34,6 +45,11 @@ class NullRunner:
         return self._rows.capacity()
 
     def warm_up(
-        self, batch_sizes: Sequence[int], *, prompt_tokens: int, max_request_tokens: int
+        self,
+        batch_sizes: Sequence[int],
+        *,
+        prompt_tokens: int,
+        max_request_tokens: int,
+        max_prefill_tokens_per_step: int | None = None,
     ) -> None:
         """Do nothing."""

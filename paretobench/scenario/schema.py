@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -50,6 +50,9 @@ def _auto_or(number: Any) -> Any:
     return Annotated[Auto | Annotated[number, Tag("number")], Discriminator(_number_or_word)]
 
 
+AutoOrBool: TypeAlias = Literal["auto"] | bool
+
+
 class Model(StrictModel):
     """The model to run: a preset with random weights, a checkpoint folder, or a hub id."""
 
@@ -61,6 +64,11 @@ class Model(StrictModel):
     seed: Annotated[int, Field(ge=0)] = 0
     threads: _auto_or(Annotated[int, Field(ge=1)]) = "auto"  # type: ignore[valid-type]
     omp_wait_policy: Literal["bounded_spin", "passive", "active"] = "bounded_spin"
+    backend: Literal["auto", "fused", "transformers"] = "auto"
+    attention: Literal["auto", "triton", "sdpa"] = "auto"
+    cuda_graphs: AutoOrBool = "auto"
+    compile: AutoOrBool = "auto"
+    quantization: Literal["int8", "fp8"] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -106,6 +114,8 @@ class Batching(StrictModel):
     policy: Swept[Annotated[str, _one_of(POLICIES, "policy")]] = Field(default=["static"])
     max_batch_size: Swept[Annotated[int, Field(ge=1, le=65536)]]
     max_waiting_time_ms: Swept[Milliseconds] = Field(default=[0.0])
+    kv_budget_tokens: Swept[Annotated[int, Field(ge=2)] | None] = Field(default=[None])
+    max_prefill_tokens_per_step: Swept[Annotated[int, Field(ge=1)] | None] = Field(default=[None])
 
 
 class PerSlot(StrictModel):

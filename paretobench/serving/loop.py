@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from paretobench.core.errors import DeviceOutOfMemoryError
 from paretobench.core.values import CloseReason, Outcome, Phase, Request, RequestRecord, Trace
@@ -41,7 +42,6 @@ class ServingLoop:
         self._waiting: dict[int, InFlight] = {}
         self._running: dict[int, InFlight] = {}
         self._batch_done: list[InFlight] = []  # have their tokens, wait for the batch's end
-        self._kv_tokens = 0  # prompt and tokens so far of all that hold a slot
         self._unfinished_measured = 0
         self._records: list[RequestRecord] = []
         self._steps = StepLog()
@@ -78,7 +78,7 @@ class ServingLoop:
         in_flight = InFlight(request, measured=self._source.is_measured(request.request_id))
         needed = request.prompt_tokens + request.output_tokens
         if self._max_request_tokens is not None and needed > self._max_request_tokens:
-            error = f"needs {needed} tokens of cache, a slot holds {self._max_request_tokens}"
+            error = f"needs {needed} tokens of cache, found room for {self._max_request_tokens}"
             self._records.append(in_flight.record("rejected", error=error))
             self._source.on_finished(request.arrival_s)
             return
@@ -97,12 +97,32 @@ class ServingLoop:
         if isinstance(decision, Hold):
             self._hold(decision, state.now_s)
         elif isinstance(decision, Admit):
-            free = self._runner.capacity().free_slots
-            join = [self._queue.popleft() for _ in range(min(decision.num_requests, free))]
-            assert join or state.num_running, "the policy admits, but the runner has no slot"
+            join = self._take(decision.num_requests, state.now_s)
+            assert join or state.num_running, "the policy admits, but the runner has no room"
             self._step(join, decision.reason if join else None)
         else:
             self._step((), None)
+
+    def _take(self, num_requests: int, now_s: float) -> list[Request]:
+        """Return the first of the queue, up to `num_requests`, that there is memory for.
+
+        The others of them wait for memory, and are marked so. Nobody overtakes.
+        """
+        capacity = self._runner.capacity()
+        free_kv_tokens = capacity.free_kv_tokens
+        join: list[Request] = []
+        while len(join) < min(num_requests, capacity.free_slots):
+            request = self._queue[0]
+            if free_kv_tokens is not None:
+                free_kv_tokens -= request.prompt_tokens + request.output_tokens
+                if free_kv_tokens < 0:
+                    break
+            join.append(self._queue.popleft())
+        for request in islice(self._queue, num_requests - len(join)):
+            in_flight = self._waiting[request.request_id]
+            if in_flight.kv_blocked_s is None:
+                in_flight.kv_blocked_s = now_s
+        return join
 
     def _hold(self, decision: Hold, now_s: float) -> None:
         times = [t for t in (decision.until_s, self._source.next_arrival_s()) if t is not None]
@@ -111,33 +131,28 @@ class ServingLoop:
 
     def _step(self, join: Sequence[Request], close_reason: CloseReason | None) -> None:
         start_s = self._clock.now()
-        decoding = len(self._running) + len(self._batch_done)
-        prompt_tokens = 0
+        running = self._running
         for request in join:
             in_flight = self._waiting.pop(request.request_id)
             in_flight.admitted_s = start_s
-            self._running[request.request_id] = in_flight
-            prompt_tokens += request.prompt_tokens
-        self._kv_tokens += prompt_tokens
-        tokens = self._runner.step(join)
+            running[request.request_id] = in_flight
+        result = self._runner.step(join)
         now_s = self._clock.now()
-        phase: Phase = "decode" if not join else "mixed" if decoding else "prefill"
+        phase: Phase = "decode"
+        if result.prompt_tokens:
+            phase = "mixed" if result.decode_rows else "prefill"
         self._steps.add(
             phase,
             start_s,
             now_s,
-            decoding + len(join),
+            len(running) + len(self._batch_done),
             len(join),
-            prompt_tokens,
-            len(tokens),
-            self._kv_tokens,
+            result,
             len(self._queue),
             close_reason,
         )
-        self._kv_tokens += len(tokens)
-        running = self._running
         complete: list[InFlight] = []
-        for request_id, _ in tokens:
+        for request_id, _ in result.tokens:
             in_flight = running[request_id]
             in_flight.token_times_s.append(now_s)
             in_flight.remaining -= 1
@@ -156,7 +171,6 @@ class ServingLoop:
             complete, self._batch_done = self._batch_done, []
         for in_flight in complete:
             self._unfinished_measured -= in_flight.measured
-            self._kv_tokens -= in_flight.request.prompt_tokens + in_flight.request.output_tokens
             self._records.append(in_flight.record("finished", finished_s=now_s))
             self._source.on_finished(now_s)
         self._runner.leave([in_flight.request.request_id for in_flight in complete])

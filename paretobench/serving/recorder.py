@@ -12,17 +12,26 @@ from paretobench.core.values import (
     RequestStatus,
     StepRecord,
 )
+from paretobench.runners.base import StepResult
 
 
 class InFlight:
     """A request from its arrival to its end. `remaining` counts the tokens still owed."""
 
-    __slots__ = ("admitted_s", "measured", "remaining", "request", "token_times_s")
+    __slots__ = (
+        "admitted_s",
+        "kv_blocked_s",
+        "measured",
+        "remaining",
+        "request",
+        "token_times_s",
+    )
 
     def __init__(self, request: Request, *, measured: bool) -> None:
         self.request = request
         self.measured = measured
         self.remaining = request.output_tokens
+        self.kv_blocked_s: float | None = None
         self.admitted_s: float | None = None
         self.token_times_s: list[float] = []
 
@@ -38,6 +47,7 @@ class InFlight:
             prompt_tokens=request.prompt_tokens,
             output_tokens=request.output_tokens,
             measured=self.measured,
+            kv_blocked_s=self.kv_blocked_s,
             admitted_s=self.admitted_s,
             first_token_s=times[0] if times else None,
             finished_s=finished_s,
@@ -56,6 +66,7 @@ class StepLog:
         "duration_s",
         "batch_size",
         "joined",
+        "decode_rows",
         "prompt_tokens",
         "new_tokens",
         "kv_tokens",
@@ -74,13 +85,11 @@ class StepLog:
         end_s: float,
         batch_size: int,
         joined: int,
-        prompt_tokens: int,
-        new_tokens: int,
-        kv_tokens: int,
+        result: StepResult,
         queue_depth: int,
         close_reason: CloseReason | None,
     ) -> None:
-        """Append one step; a row that yielded no token was padding."""
+        """Append one step."""
         self._rows.append(
             (
                 phase,
@@ -88,10 +97,11 @@ class StepLog:
                 end_s - start_s,
                 batch_size,
                 joined,
-                prompt_tokens,
-                new_tokens,
-                kv_tokens,
-                batch_size - new_tokens,
+                result.decode_rows,
+                result.prompt_tokens,
+                len(result.tokens),
+                result.kv_tokens,
+                result.padded_rows,
                 queue_depth,
                 close_reason,
             )

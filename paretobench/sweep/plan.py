@@ -157,10 +157,20 @@ def _num_warmup(
 
 
 def _batchings(batching: Batching) -> Iterator[BatchingConfig]:
-    for policy, size, wait_ms in itertools.product(
-        batching.policy, batching.max_batch_size, batching.max_waiting_time_ms
+    for policy, size, wait_ms, kv_tokens, prefill_tokens in itertools.product(
+        batching.policy,
+        batching.max_batch_size,
+        batching.max_waiting_time_ms,
+        batching.kv_budget_tokens,
+        batching.max_prefill_tokens_per_step,
     ):
-        yield BatchingConfig(policy=policy, max_batch_size=size, max_waiting_time_s=to_s(wait_ms))
+        yield BatchingConfig(
+            policy=policy,
+            max_batch_size=size,
+            max_waiting_time_s=to_s(wait_ms),
+            kv_budget_tokens=kv_tokens,
+            max_prefill_tokens_per_step=prefill_tokens,
+        )
 
 
 def _loads(load: Load, batching: BatchingConfig) -> Iterator[LoadSpec]:

@@ -32,6 +32,12 @@ def check_scenario(scenario: Scenario) -> None:
                 f"{scenario.name}: workload must fit the model's {positions} positions, found up "
                 f"to {longest} tokens of prompt and output ({workload}); shorten them or cap them"
             )
+        for budget in scenario.batching.kv_budget_tokens:
+            if budget is not None and budget < longest:
+                raise ScenarioError(
+                    f"{scenario.name}: batching.kv_budget_tokens must hold the longest request, "
+                    f"{longest} tokens of prompt and output ({workload}), found {budget}; raise it"
+                )
 
 
 def check_trials(trials: Sequence[Trial]) -> None:

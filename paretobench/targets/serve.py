@@ -34,6 +34,8 @@ def serve_trial(trial: Trial, runner: Runner, clock: Clock, *, vocab_size: int =
             max_batch_size=trial.batching.max_batch_size,
             max_request_tokens=max_request_tokens(trial.workload),
             prompts=prompts,
+            kv_budget_tokens=trial.batching.kv_budget_tokens,
+            max_prefill_tokens_per_step=trial.batching.max_prefill_tokens_per_step,
         )
     except DeviceOutOfMemoryError as error:
         return Trace(requests=(), steps=(), window=None, outcome="out_of_memory", reason=str(error))

@@ -22,6 +22,8 @@ def _settings(**changes: object) -> Settings:
         "policy": "static",
         "max_batch_size": 4,
         "max_waiting_time_ms": 0.0,
+        "kv_budget_tokens": None,
+        "max_prefill_tokens_per_step": None,
         "load": "closed loop ×4",
         "load_kind": "closed_loop",
         "concurrency": 4,

@@ -45,6 +45,7 @@ STEP = StepRecord(
     duration_s=2.0,
     batch_size=2,
     joined=0,
+    decode_rows=2,
     prompt_tokens=0,
     new_tokens=1,
     kv_tokens=20,
@@ -126,7 +127,7 @@ def test_a_request_that_failed_is_infinite_in_the_tail(make_settings: MakeSettin
 
 
 def test_a_step_counts_by_its_share_of_the_window(make_settings: MakeSettings) -> None:
-    edge = replace(STEP, start_s=4.0, duration_s=2.0, batch_size=4, padded_tokens=0)
+    edge = replace(STEP, start_s=4.0, duration_s=2.0, batch_size=4, decode_rows=4, padded_tokens=0)
     figures = summary(make_settings, trace_of(RECORD, steps=(STEP, edge))).figures
     assert figures["busy_fraction"] == 3 / 4  # 2 s and half of 2 s, of 4 s
     assert figures["mean_batch_size"] == pytest.approx((2 * 2 + 4 * 1) / 3)
@@ -136,7 +137,14 @@ def test_a_step_counts_by_its_share_of_the_window(make_settings: MakeSettings) -
 
 def test_a_prompt_counts_its_tokens_as_computed(make_settings: MakeSettings) -> None:
     prefill = replace(
-        STEP, phase="prefill", joined=2, prompt_tokens=62, new_tokens=2, padded_tokens=0, start_s=1
+        STEP,
+        phase="prefill",
+        joined=2,
+        decode_rows=0,
+        prompt_tokens=62,
+        new_tokens=2,
+        padded_tokens=0,
+        start_s=1,
     )
     step = replace(STEP, start_s=3.0)
     figures = summary(make_settings, trace_of(RECORD, steps=(prefill, step))).figures

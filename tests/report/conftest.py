@@ -107,6 +107,8 @@ def make_point(
             policy="static",
             max_batch_size=batch,
             max_waiting_time_ms=float(wait_ms),
+            kv_budget_tokens=None,
+            max_prefill_tokens_per_step=None,
             load=load,
             load_kind=load_kind,
             concurrency=batch if utilisation is None else None,

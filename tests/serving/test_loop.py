@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from paretobench.core.errors import DeviceOutOfMemoryError
 from paretobench.core.values import BatchingConfig, Request, Trace, Trial
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, FixedLength, UniformLength
+from paretobench.runners.base import StepResult
 from paretobench.runners.latency_model import StepTimes
 from paretobench.runners.null import NullRunner
 from paretobench.serving.clock import VirtualClock
@@ -185,9 +187,14 @@ def test_a_timeout_keeps_what_was_measured_and_marks_the_rest_unfinished(
     assert statuses == {"finished", "unfinished"}
 
 
-def loop_of(requests: list[Request], runner: NullRunner) -> Trace:
+def loop_of(requests: list[Request], runner: NullRunner, **limits: int) -> Trace:
     schedule = OpenSchedule(requests=tuple(requests), num_warmup=0, num_measured=len(requests) - 1)
-    runner.start_trial(max_batch_size=4, max_request_tokens=20, prompts=lambda _: None)  # type: ignore[arg-type,return-value]
+    runner.start_trial(
+        max_batch_size=4,
+        max_request_tokens=20,
+        prompts=lambda _: None,  # type: ignore[arg-type,return-value]
+        **limits,
+    )
     return ServingLoop(
         source=OpenLoopSource(schedule),
         policy=make_policy(
@@ -214,15 +221,72 @@ def test_a_request_that_can_never_fit_is_rejected_with_the_reason() -> None:
     )
     rejected = trace.requests[1]
     assert (rejected.status, rejected.admitted_s) == ("rejected", None)
-    assert rejected.error == "needs 21 tokens of cache, a slot holds 20"
+    assert rejected.error == "needs 21 tokens of cache, found room for 20"
     assert [r.status for r in trace.requests if r.measured] == ["finished", "rejected", "finished"]
 
 
 class _RunsOut(NullRunner):
-    def step(self, join: object) -> list[tuple[int, int]]:
+    def step(self, join: object) -> StepResult:
         if self.capacity().free_slots < 4:
             raise DeviceOutOfMemoryError("no room for a batch of 1")
         return super().step(join)  # type: ignore[arg-type]
+
+
+def at_once(*prompt_tokens: int) -> list[Request]:
+    """Requests that all come at 0, and one at the end that closes the window."""
+    requests = [replace(request(i, p), arrival_s=0.0) for i, p in enumerate(prompt_tokens)]
+    return [*requests, replace(request(len(requests)), arrival_s=50.0)]
+
+
+def test_requests_that_must_wait_for_memory_wait_in_order_and_are_counted() -> None:
+    trace = loop_of(at_once(4, 4, 9, 4), NullRunner(), kv_budget_tokens=20)
+    measured = [r for r in trace.requests if r.measured]
+    assert [r.status for r in measured] == ["finished"] * 4
+    assert [r.kv_blocked_s is not None for r in measured] == [False, False, True, True]
+    # 7 + 7 tokens, then 12 + 7: the last was small enough for the first batch, but not its turn
+    assert [step.batch_size for step in trace.steps if step.joined] == [2, 2]
+
+
+def test_no_moment_holds_more_tokens_than_the_kv_budget() -> None:
+    trace = loop_of(at_once(*[4 + i % 7 for i in range(30)]), NullRunner(), kv_budget_tokens=25)
+    assert max(step.kv_tokens for step in trace.steps) <= 25
+    assert all(r.status == "finished" for r in trace.requests if r.measured)
+
+
+def test_a_request_over_the_kv_budget_is_rejected_with_the_reason() -> None:
+    trace = loop_of(at_once(4, 9, 4), NullRunner(), kv_budget_tokens=11)
+    assert [r.status for r in trace.requests if r.measured] == ["finished", "rejected", "finished"]
+    assert trace.requests[1].error == "needs 12 tokens of cache, found room for 11"
+
+
+def test_a_step_computes_no_more_of_prompts_than_its_limit() -> None:
+    trace = loop_of(at_once(9, 4, 4, 4), NullRunner(), max_prefill_tokens_per_step=5)
+    first = trace.steps[:6]
+    assert [step.prompt_tokens for step in first] == [5, 5, 5, 5, 1, 0]
+    assert [step.decode_rows for step in first] == [0, 0, 1, 2, 3, 4]
+    assert [step.phase for step in first] == ["prefill"] * 2 + ["mixed"] * 3 + ["decode"]
+    assert all(r.status == "finished" for r in trace.requests if r.measured)
+
+
+class _OneStepLate(NullRunner):
+    """Hands out a step's tokens with the next step, as a device does that is ahead of the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._late: list[tuple[int, int]] = []
+
+    def step(self, join: object) -> StepResult:
+        result = super().step(join)  # type: ignore[arg-type]
+        late, self._late = self._late, list(result.tokens)
+        return result._replace(tokens=late)
+
+
+def test_tokens_that_come_a_step_late_are_all_delivered() -> None:
+    trace = loop_of(at_once(4, 4, 9, 4), _OneStepLate())
+    for record in trace.requests:
+        if record.measured:
+            assert record.status == "finished"
+            assert len(record.token_times_s) == record.output_tokens
 
 
 def test_running_out_of_memory_ends_the_trial_and_keeps_its_records() -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.report.text import one_line
+from paretobench.report.text import memory_label, one_line
 
 CLOSED_LOOP = "closed_loop"
 
@@ -15,10 +15,11 @@ def load_families(configurations: Sequence[Configuration]) -> dict[str, list[Con
     """Return the configurations under each load, by a name that stays along a sweep of batch sizes.
 
     Closed loops whose number of clients follows the batch size are one family. With several
-    workloads each has families of its own; with several policies too.
+    workloads, policies, KV budgets or prefill limits each has families of its own.
     """
     workloads = {c.settings.workload for c in configurations}
     policies = {c.settings.policy for c in configurations}
+    limits = {memory_label(c.settings) for c in configurations}
     sizes: dict[str, set[int]] = {}
     for c in configurations:
         sizes.setdefault(c.settings.load, set()).add(c.settings.max_batch_size)
@@ -29,6 +30,8 @@ def load_families(configurations: Sequence[Configuration]) -> dict[str, list[Con
             parts.append(c.settings.workload)
         if len(policies) > 1:
             parts.append(c.settings.policy)
+        if len(limits) > 1:
+            parts.append(memory_label(c.settings) or "no KV limit")
         families.setdefault(one_line(" · ".join(parts), limit=64), []).append(c)
     return families
 
