@@ -11,9 +11,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from paretobench.core.errors import CheckpointError
 from paretobench.core.values import Request
-from paretobench.runners.torch import TorchRunner
+from paretobench.runners.torch import TorchRunner, make_runner
 from paretobench.runners.torch.models import random_model
 from paretobench.scenario.presets import PRESETS
+from paretobench.scenario.schema import Model
 
 SHAPE = {
     "hidden_size": 96,
@@ -99,7 +100,7 @@ def serve(
         room = min(runner.capacity().free_slots, len(waiting), int(rng.integers(0, 5)))
         join, waiting = waiting[:room], waiting[room:]
         inside |= {r.request_id: r for r in join}
-        for request_id, token in runner.step(join):
+        for request_id, token in runner.step(join).tokens:
             tokens[request_id].append(token)
         done = [i for i, r in inside.items() if len(tokens[i]) == r.output_tokens]
         leaving = [i for i in done if rng.random() < 0.5]
@@ -109,6 +110,37 @@ def serve(
     return tokens
 
 
+def make(architecture: dict[str, Any], **how: Any) -> TorchRunner:
+    options = Model(preset="nano", device="cpu", backend=how.pop("backend", "auto"))
+    return make_runner(build(architecture), name="tiny", weights="random", options=options, **how)
+
+
+def served(
+    architecture: dict[str, Any],
+    runner: TorchRunner,
+    *,
+    prompt_tokens: tuple[int, int] = (3, 70),
+    max_prefill_tokens_per_step: int | None = None,
+) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Return the tokens of 40 requests that join and leave at random, and those of `generate`."""
+    rng = np.random.default_rng(1)
+    reference = build(architecture)
+    requests, prompts = draw(rng, 512, 40, prompt_tokens)
+    runner.start_trial(
+        max_batch_size=7,
+        max_request_tokens=100,
+        prompts=lambda r: prompts[r.request_id],
+        max_prefill_tokens_per_step=max_prefill_tokens_per_step,
+    )
+    found = serve(runner, requests, rng)
+    expected = {
+        r.request_id: generated(reference, prompts[r.request_id], r.output_tokens) for r in requests
+    }
+    distinct = {token for tokens in expected.values() for token in tokens}
+    assert len(distinct) > 40, "tokens that do not vary prove nothing"
+    return found, expected
+
+
 @pytest.mark.parametrize(
     "architecture", [QWEN3, LLAMA, GPT2, MISTRAL, PHI3], ids=lambda a: a["model_type"]
 )
@@ -116,34 +148,116 @@ def serve(
 def test_tokens_equal_generate_while_others_join_and_leave(
     architecture: dict[str, Any], prompt_tokens: tuple[int, int]
 ) -> None:
-    rng = np.random.default_rng(1)
-    reference = build(architecture)
-    runner = TorchRunner(build(architecture), name="tiny", weights="random weights")
-    runner.check_against_reference()
-    requests, prompts = draw(rng, 512, 40, prompt_tokens)
-    runner.start_trial(
-        max_batch_size=7, max_request_tokens=100, prompts=lambda r: prompts[r.request_id]
-    )
-    found = serve(runner, requests, rng)
-    expected = {
-        r.request_id: generated(reference, prompts[r.request_id], r.output_tokens) for r in requests
-    }
+    runner = make(architecture, backend="transformers")
+    assert runner.describe()["backend"] == "transformers"
+    found, expected = served(architecture, runner, prompt_tokens=prompt_tokens)
     assert found == expected
-    distinct = {token for tokens in expected.values() for token in tokens}
-    assert len(distinct) > 40, "tokens that do not vary prove nothing"
 
 
-def test_a_large_batch_takes_the_matmul_path_and_gives_the_same_tokens() -> None:
+@pytest.mark.parametrize("architecture", [QWEN3, LLAMA], ids=lambda a: a["model_type"])
+@pytest.mark.parametrize("prompt_tokens", [(3, 70), (24, 25)], ids=["mixed", "equal"])
+def test_tokens_of_the_fused_decoder_equal_generate(
+    architecture: dict[str, Any], prompt_tokens: tuple[int, int]
+) -> None:
+    runner = make(architecture)
+    assert runner.describe()["backend"] == "fused"
+    found, expected = served(architecture, runner, prompt_tokens=prompt_tokens)
+    assert found == expected
+
+
+def test_tokens_of_a_family_with_biases_equal_generate() -> None:
+    architecture = {**LLAMA, "attention_bias": True, "mlp_bias": True}
+
+    def with_biases(model: Any) -> Any:
+        generator = torch.Generator().manual_seed(5)
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.data.normal_(0.0, 0.3, generator=generator)
+        return model
+
+    options = Model(preset="nano", device="cpu", backend="fused")
+    runner = make_runner(
+        with_biases(build(architecture)), name="tiny", weights="random", options=options
+    )
+    request = Request(request_id=0, arrival_s=0.0, prompt_tokens=9, output_tokens=20)
+    prompt = np.arange(9)
+    runner.start_trial(max_batch_size=1, max_request_tokens=40, prompts=lambda _: prompt)
+    found = [runner.step([request] if i == 0 else []).tokens[0][1] for i in range(20)]
+    assert found == generated(with_biases(build(architecture)), prompt, 20)
+
+
+@pytest.mark.parametrize("backend", ["fused", "transformers"])
+@pytest.mark.parametrize("limit", [1, 13, 64])
+def test_prompts_in_chunks_give_the_same_tokens(backend: str, limit: int) -> None:
+    runner = make(QWEN3, backend=backend)
+    found, expected = served(QWEN3, runner, max_prefill_tokens_per_step=limit)
+    assert found == expected
+
+
+class ReadsLate:
+    """A readback of a device that is one step ahead of the host."""
+
+    def __init__(self) -> None:
+        self.steps: list[list[tuple[int, int]]] = []
+
+    def push(self, parts: Any, deliveries: Any) -> None:
+        tokens = [token for part in parts for token in part.tolist()]
+        self.steps.append([(request_id, tokens[row]) for request_id, row in deliveries])
+
+    def collect(self, *, wait_for_all: bool) -> list[tuple[int, int]]:
+        keep = 0 if wait_for_all else 1
+        arrived = self.steps[: len(self.steps) - keep]
+        self.steps = self.steps[len(arrived) :]
+        return [pair for step in arrived for pair in step]
+
+    def clear(self) -> None:
+        self.steps = []
+
+
+class Recorded:
+    """Stands for recorded graphs: runs a step's body when it is replayed."""
+
+    def __init__(self) -> None:
+        self.num_replays: list[int] = []
+
+    def __call__(self, body: Any) -> Any:
+        index = len(self.num_replays)
+        self.num_replays.append(0)
+        body()  # a warm-up, as before a recording
+
+        def replay() -> None:
+            self.num_replays[index] += 1
+            body()
+
+        return replay
+
+
+@pytest.mark.parametrize("architecture", [QWEN3, LLAMA], ids=lambda a: a["model_type"])
+@pytest.mark.parametrize("limit", [None, 13])
+def test_replayed_steps_read_late_give_the_same_tokens(
+    architecture: dict[str, Any], limit: int | None
+) -> None:
+    recorded = Recorded()
+    runner = make(architecture, capture=recorded, readback=ReadsLate())
+    found, expected = served(architecture, runner, max_prefill_tokens_per_step=limit)
+    assert found == expected
+    assert len(recorded.num_replays) == 4  # 1, 2, 4 and 7 rows, one bound on the context
+    assert sum(recorded.num_replays) > 50
+    assert all(recorded.num_replays)
+
+
+@pytest.mark.parametrize("backend", ["fused", "transformers"])
+def test_a_large_batch_takes_the_matmul_path_and_gives_the_same_tokens(backend: str) -> None:
     rng = np.random.default_rng(2)
     reference = build(QWEN3)
-    runner = TorchRunner(build(QWEN3), name="tiny", weights="random weights")
+    runner = make(QWEN3, backend=backend)
     requests, prompts = draw(rng, 512, 100, (60, 90))
     runner.start_trial(
         max_batch_size=100, max_request_tokens=128, prompts=lambda r: prompts[r.request_id]
     )
     tokens: dict[int, list[int]] = {r.request_id: [] for r in requests}
     for join in (requests, *[[]] * 22):
-        for request_id, token in runner.step(join):
+        for request_id, token in runner.step(join).tokens:
             tokens[request_id].append(token)
     for r in requests[::10]:
         assert tokens[r.request_id] == generated(reference, prompts[r.request_id], r.output_tokens)
@@ -154,7 +268,7 @@ def test_a_large_batch_takes_the_matmul_path_and_gives_the_same_tokens() -> None
     ("architecture", "found"),
     [
         ({**SHAPE, "model_type": "gemma2", "initializer_range": 0.06}, "softcap"),
-        ({**SHAPE, "model_type": "gpt_oss", "num_local_experts": 2}, "s_aux"),
+        ({**SHAPE, "model_type": "gpt_oss", "num_local_experts": 4}, "s_aux"),
         (
             {
                 "model_type": "bloom",
@@ -169,12 +283,12 @@ def test_a_large_batch_takes_the_matmul_path_and_gives_the_same_tokens() -> None
     ids=["softcap", "sinks", "no AttentionInterface"],
 )
 def test_what_the_slots_do_not_compute_is_refused(architecture: dict[str, Any], found: str) -> None:
-    model = build(architecture)
     with pytest.raises(CheckpointError, match=found):
-        TorchRunner(model, name="tiny", weights="random").check_against_reference()
+        make(architecture)
 
 
-def test_a_model_that_the_slots_compute_wrongly_is_refused() -> None:
+@pytest.mark.parametrize("backend", ["fused", "transformers"])
+def test_a_model_that_the_slots_compute_wrongly_is_refused(backend: Any) -> None:
     model = build(QWEN3)
 
     def does_more_by_itself(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -182,6 +296,6 @@ def test_a_model_that_the_slots_compute_wrongly_is_refused() -> None:
         return output * 1.5 if own else output
 
     model.model.layers[1].mlp.register_forward_hook(does_more_by_itself)
-    runner = TorchRunner(model, name="tiny", weights="random")
+    options = Model(preset="nano", device="cpu", backend=backend)
     with pytest.raises(CheckpointError, match="Qwen3ForCausalLM: expected the logits"):
-        runner.check_against_reference()
+        make_runner(model, name="tiny", weights="random", options=options)

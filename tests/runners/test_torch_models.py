@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from paretobench.core.errors import CheckpointError, EnvironmentUnfitError, UserInputError
 from paretobench.core.values import Request
-from paretobench.runners.torch import TorchRunner, build_runner
+from paretobench.runners.torch import TorchRunner, build_runner, make_runner
 from paretobench.runners.torch.context import max_exact_tokens
 from paretobench.runners.torch.devices import resolve_device, resolve_dtype
 from paretobench.runners.torch.models import random_model
@@ -45,11 +45,15 @@ def tokens(runner: TorchRunner) -> list[int]:
     runner.start_trial(
         max_batch_size=1, max_request_tokens=40, prompts=lambda r: np.arange(r.prompt_tokens)
     )
-    return [runner.step([request] if i == 0 else [])[0][1] for i in range(20)]
+    return [runner.step([request] if i == 0 else []).tokens[0][1] for i in range(20)]
 
 
 def tokens_of(model: Any) -> list[int]:
-    return tokens(TorchRunner(model, name="tiny", weights="random weights"))
+    return tokens(
+        make_runner(
+            model, name="tiny", weights="random weights", options=Model(preset="nano", device="cpu")
+        )
+    )
 
 
 def on_cpu(path: Path) -> TorchRunner:

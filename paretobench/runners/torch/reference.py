@@ -2,48 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from paretobench.core.errors import CheckpointError, ParetoBenchError
-from paretobench.runners.torch.attention import IMPLEMENTATION
+from paretobench.core.values import Request
+from paretobench.runners.torch.attention import SlotAttention
+from paretobench.runners.torch.backends import Backend
 from paretobench.runners.torch.batch import pack
-from paretobench.runners.torch.forward import SlotModel
+from paretobench.runners.torch.kernels import AttentionKernels
 from paretobench.runners.torch.memory import is_out_of_memory
+from paretobench.runners.torch.slots import SlotCache
+from paretobench.runners.torch.table import SlotTable
+from paretobench.runners.torch.transformers_model import use_attention
 
 # ‖slots − reference‖ / ‖reference‖ over all compared logits. Both sides round, differently: on a
 # CPU 1e-6 to 5e-6 was seen in float32, 0.008 (8 layers) to 0.034 (28 layers, wide weights) in
 # bfloat16. A GPU set to TF32 keeps the float32 bound too.
 RELATIVE_BOUND = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+# Quantised weights are another model; this only tells it from nonsense.
+QUANTISED_BOUND = 0.3
 
 _PROMPTS = (12, 9)
 _DECODE_STEPS = 4
+_PREFILL_TOKENS = 7  # a step, so that prompts come in chunks
 
 
-def check_against_reference(slots: SlotModel) -> None:
-    """Raise CheckpointError unless both give the same logits, within `RELATIVE_BOUND`.
+def reference_logits(model: Any) -> torch.Tensor:
+    """Return what the model itself gives after each prompt and each token after it.
 
-    Two prompts: the second joins while the first decodes, so decode rows, a prefill and a mixed
-    step are compared, with a dozen tokens' worth of forward passes. The model ends over slots.
+    [prompts × (decode steps + 1), vocabulary], in float32. Raises CheckpointError where the
+    architecture cannot be driven so.
     """
-    name = type(slots.model).__name__
-    rng = np.random.default_rng(0)
-    sequences = [rng.integers(slots.vocab_size, size=n + _DECODE_STEPS) for n in _PROMPTS]
-    try:
-        found = _over_slots(slots, sequences)
-        expected = _by_the_model_itself(slots, sequences)
-    except ParetoBenchError:
-        raise
-    except Exception as error:  # whatever a foreign architecture makes of being driven like this
-        if is_out_of_memory(error):
-            raise
-        raise CheckpointError(
-            f"{name}: expected an architecture that runs over slots, found "
-            f"{type(error).__name__}: {error}; choose another model"
-        ) from error
+    logits = []
+    with torch.inference_mode(), _foreign(type(model).__name__):
+        try:
+            use_attention(model, "sdpa")
+        except ValueError:  # not every architecture has it
+            use_attention(model, "eager")
+        for sequence, length in zip(_sequences(_vocab_size(model)), _PROMPTS, strict=True):
+            ids = torch.from_numpy(sequence).to(model.device)[None]
+            logits.append(model(input_ids=ids, use_cache=False).logits[0, length - 1 :].float())
+    return torch.cat(logits)
+
+
+def check_against_reference(
+    backend: Backend,
+    kernels: AttentionKernels,
+    expected: torch.Tensor,
+    *,
+    name: str,
+    bound: float | None = None,
+) -> None:
+    """Raise CheckpointError unless the slots give the `expected` logits of `reference_logits`.
+
+    Two prompts in chunks; the second joins while the first decodes, so decode rows, prefills and
+    mixed steps are compared, with a dozen tokens' worth of forward passes.
+    `bound` replaces that of the precision.
+    """
+    bound = RELATIVE_BOUND[backend.dtype] if bound is None else bound
+    cache = SlotCache(backend.kv_shape, dtype=backend.dtype, device=backend.device)
+    with _foreign(name):
+        found = _over_slots(backend, kernels, cache)
     error_ratio = ((found - expected).norm() / expected.norm()).item()
-    bound = RELATIVE_BOUND[slots.cache.dtype]
     if not error_ratio <= bound:  # NaN is refused too
         raise CheckpointError(
             f"{name}: expected the logits of its own attention within {bound:g}, found a relative "
@@ -52,38 +78,59 @@ def check_against_reference(slots: SlotModel) -> None:
         )
 
 
-def _over_slots(slots: SlotModel, sequences: list[NDArray[np.int64]]) -> torch.Tensor:
-    """Return the logits of every sequence's last prompt token and of all after it, in turn."""
-    logits: list[list[torch.Tensor]] = [[], []]
-    positions = np.array(_PROMPTS)
-    with torch.inference_mode():
-        slots.cache.reserve(num_slots=2, slot_tokens=max(_PROMPTS) + _DECODE_STEPS)
-    for step in range(_DECODE_STEPS + 2):
-        # step 0: the first joins; 1: the second joins; the last: only the second decodes, while
-        # the first repeats its last row, as a finished request does
-        rows = min(step, 2)
-        fed = [min(step - 1, _DECODE_STEPS - 1), step - 2][:rows]
-        at = positions[:rows] + fed
-        tokens = np.array([sequences[row][at[row]] for row in range(rows)], dtype=np.int64)
-        prompts = [sequences[step][: _PROMPTS[step]]] if step < 2 else []
-        result = slots.logits(pack(tokens, at.astype(np.int64), prompts, slots.device)).float()
-        for row, row_logits in enumerate(result):
-            logits[row].append(row_logits)
-    return torch.cat([torch.stack(rows[: _DECODE_STEPS + 1]) for rows in logits])
-
-
-def _by_the_model_itself(slots: SlotModel, sequences: list[NDArray[np.int64]]) -> torch.Tensor:
-    logits = []
+@contextmanager
+def _foreign(name: str) -> Iterator[None]:
+    """Turn whatever a foreign architecture makes of being driven like this into an error of ours;
+    memory that ran out stays what it is."""
     try:
-        try:
-            slots.model.set_attn_implementation("sdpa")
-        except ValueError:  # not every architecture has it
-            slots.model.set_attn_implementation("eager")
-        for sequence, length in zip(sequences, _PROMPTS, strict=True):
-            ids = torch.from_numpy(sequence).to(slots.device)[None]
-            with torch.inference_mode():
-                whole = slots.model(input_ids=ids, use_cache=False).logits[0]
-            logits.append(whole[length - 1 :].float())
-    finally:
-        slots.use(IMPLEMENTATION)
-    return torch.cat(logits)
+        yield
+    except ParetoBenchError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"{name}: expected an architecture that runs over slots, found "
+            f"{type(error).__name__}: {error}; choose another model"
+        ) from error
+
+
+def _sequences(vocab_size: int) -> list[NDArray[np.int64]]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(vocab_size, size=n + _DECODE_STEPS) for n in _PROMPTS]
+
+
+def _vocab_size(model: Any) -> int:
+    return int(model.config.get_text_config().vocab_size)
+
+
+def _over_slots(backend: Backend, kernels: AttentionKernels, cache: SlotCache) -> torch.Tensor:
+    sequences = _sequences(backend.vocab_size)
+    logits: list[list[torch.Tensor]] = [[] for _ in _PROMPTS]
+    table = SlotTable(len(_PROMPTS))
+    fed = torch.zeros(len(_PROMPTS), dtype=torch.int64, device=backend.device)
+    with torch.inference_mode():
+        cache.reserve(num_slots=len(_PROMPTS), slot_tokens=max(_PROMPTS) + _DECODE_STEPS)
+        for joins in range(sum(_PROMPTS) + _DECODE_STEPS):
+            if joins < len(_PROMPTS):
+                table.join(_request(joins), sequences[joins][: _PROMPTS[joins]])
+            for slot, position in enumerate(table.positions):
+                if position < len(sequences[slot]):  # a finished row repeats its last token
+                    fed[slot] = int(sequences[slot][position])
+            plan = table.plan(_PREFILL_TOKENS)
+            if plan is None:
+                break
+            batch = pack(plan, fed)
+            result = backend.logits(batch, SlotAttention(batch, cache, kernels)).float()
+            for request_id, row in plan.deliveries:
+                logits[request_id].append(result[row])
+    return torch.cat([torch.stack(rows) for rows in logits])
+
+
+def _request(index: int) -> Request:
+    return Request(
+        request_id=index,
+        arrival_s=0.0,
+        prompt_tokens=_PROMPTS[index],
+        output_tokens=_DECODE_STEPS + 1,
+    )

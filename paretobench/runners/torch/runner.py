@@ -1,9 +1,10 @@
-"""The runner that measures: a transformers model over slots, greedy, on one device."""
+"""The runner that measures: a causal LM over slots, greedy, on one device."""
 
 from __future__ import annotations
 
 import gc
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,60 +12,88 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from paretobench.core.errors import DeviceOutOfMemoryError, UserInputError
+from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, UserInputError
 from paretobench.core.values import Request
-from paretobench.runners.base import Capacity, Prompts
-from paretobench.runners.torch.batch import pack
-from paretobench.runners.torch.context import max_exact_tokens
+from paretobench.runners.base import Capacity, Prompts, StepResult
+from paretobench.runners.torch.attention import SlotAttention
+from paretobench.runners.torch.backends import Backend
+from paretobench.runners.torch.batch import pack, round_up
+from paretobench.runners.torch.budget import PeakMemory, kv_budget_tokens
+from paretobench.runners.torch.device_rows import DeviceRows, sample
 from paretobench.runners.torch.devices import describe_device
-from paretobench.runners.torch.forward import SlotModel
+from paretobench.runners.torch.graphs import Capture, DecodeGraphs
+from paretobench.runners.torch.kernels import AttentionKernels
 from paretobench.runners.torch.memory import is_out_of_memory
-from paretobench.runners.torch.reference import check_against_reference
-from paretobench.runners.torch.table import SlotTable
+from paretobench.runners.torch.readback import ImmediateReadback, Readback
+from paretobench.runners.torch.slots import SlotCache
+from paretobench.runners.torch.table import SlotTable, StepPlan
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
 class TorchRunner:
-    """A `Runner` over a transformers causal LM: packed steps, no padding between requests.
+    """A `Runner` over a model: packed steps, no padding between requests.
 
-    `model` is the runner's from now on: its attention is replaced by the slots', and on a CPU its
-    linear layers by packed ones. `name` and `weights` are for people: "nano", "random weights".
+    `name` and `weights` are for people: "nano", "random weights". `max_positions` is the longest
+    prompt + output that is computed exactly. With `capture`, decode steps are recorded and
+    replayed. `facts` are further entries of `describe`.
     """
 
-    def __init__(self, model: Any, *, name: str, weights: str) -> None:
-        self._forward = SlotModel(model)
+    def __init__(
+        self,
+        backend: Backend,
+        kernels: AttentionKernels,
+        *,
+        name: str,
+        weights: str,
+        max_positions: int | None,
+        capture: Capture | None = None,
+        readback: Readback | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._kernels = kernels
         self._name = name
         self._weights = weights
-        self._max_positions = max_exact_tokens(model.config.to_dict())
+        self._max_positions = max_positions
+        self._capture = capture
+        self._facts = facts or {}
+        self._readback = readback or ImmediateReadback()
+        self._cache = SlotCache(backend.kv_shape, dtype=backend.dtype, device=backend.device)
+        self._rows = DeviceRows(0, backend.device)
+        self._graphs: DecodeGraphs | None = None
+        self._set_aside_bytes = 0  # what the largest prefill and the graphs took in the warm-up
+        self._budget_tokens: int | None = None  # as measured for the layout at hand
+        self._memory_is_full = False  # the layout has all the slots that fit
         self._table = SlotTable(0)
         self._prompts: Prompts | None = None
+        self._kv_budget_tokens: int | None = None
+        self._max_prefill_tokens: int | None = None
 
     @property
     def vocab_size(self) -> int:
         """How many token ids there are; prompts keep below."""
-        return self._forward.vocab_size
+        return self._backend.vocab_size
 
     @property
     def max_positions(self) -> int | None:
         """The longest prompt + output that is computed exactly; None: no limit known."""
         return self._max_positions
 
-    def check_against_reference(self) -> None:
-        """Compare the slots with the model's own attention; empties all slots.
-
-        Raises CheckpointError where they differ: a model computed wrongly is not measured.
-        """
-        self._end_trial()
-        self._or_free("the check against the model's own attention", self._check)
-
     def start_trial(
-        self, *, max_batch_size: int, max_request_tokens: int, prompts: Prompts
+        self,
+        *,
+        max_batch_size: int,
+        max_request_tokens: int,
+        prompts: Prompts,
+        kv_budget_tokens: int | None = None,
+        max_prefill_tokens_per_step: int | None = None,
     ) -> None:
-        """Empty all slots and make room for `max_batch_size` requests of that many tokens.
+        """Empty all slots and make room for `max_batch_size` requests of that many tokens, or for
+        as many as the device has memory for.
 
-        Raises DeviceOutOfMemoryError where there is no room; UserInputError where the model does
+        Raises DeviceOutOfMemoryError where not even one fits; UserInputError where the model does
         not reach that far.
         """
         limit = self._max_positions
@@ -75,98 +104,227 @@ class TorchRunner:
             )
         self._end_trial()
         self._or_free(
-            f"{max_batch_size} slots of {max_request_tokens} tokens",
-            lambda: self._reserve(max_batch_size, max_request_tokens),
+            f"a slot of {max_request_tokens} tokens",
+            lambda: self._make_room(max_batch_size, max_request_tokens),
         )
-        self._table = SlotTable(max_batch_size)
+        self._table = SlotTable(min(max_batch_size, self._cache.num_slots))
+        self._cache.request_tokens = max_request_tokens
         self._prompts = prompts
+        self._kv_budget_tokens = kv_budget_tokens
+        self._max_prefill_tokens = max_prefill_tokens_per_step
 
-    def step(self, join: Sequence[Request]) -> list[tuple[int, int]]:
-        """Run one step; return `(request_id, token)` of every request that got a token.
+    def step(self, join: Sequence[Request]) -> StepResult:
+        """Queue one step; return the tokens that the host can see, and what was computed.
 
-        Raises DeviceOutOfMemoryError; after it only `start_trial` may be called.
+        With a late readback those are the tokens of the step before, and where nobody is owed
+        anything more, all that are still on their way.
+        Raises DeviceOutOfMemoryError; TrialError where logits are not finite. After either only
+        `start_trial` may be called.
         """
-        rows = self._table.num_rows
-        if not rows and not join:
-            return []
-        assert self._prompts is not None, "start_trial comes first"
-        assert rows + len(join) <= self._table.num_slots, "more requests than slots"
-        # neighbours of one length are computed as one
-        join = sorted(join, key=lambda request: request.prompt_tokens)
-        prompts = [self._prompt(request, self._prompts) for request in join]
+        self._admit(join)
+        table = self._table
+        if self._graphs is not None:
+            self._or_free("a step's rows", lambda: self._sync(table))
+        plan = table.plan(self._max_prefill_tokens)
+        if plan is not None:
+            self._or_free(
+                f"a step of {plan.num_decode} decode rows and {plan.prompt_tokens} prompt tokens "
+                f"over {self._cache.num_slots} slots of {self._cache.slot_tokens} tokens",
+                lambda: self._launch(plan),
+            )
         tokens = self._or_free(
-            f"a step of {rows} decode rows and {sum(map(len, prompts))} prompt tokens "
-            f"over {self._table.num_slots} slots of {self._forward.cache.request_tokens} tokens",
-            lambda: self._greedy_tokens(prompts),
+            "reading tokens back", lambda: self._readback.collect(wait_for_all=plan is None)
         )
-        return self._table.advance(join, tokens)
+        self._require_finite(tokens)
+        if plan is None:
+            return StepResult(tokens=tokens)
+        return StepResult(
+            tokens=tokens,
+            decode_rows=plan.num_decode,
+            padded_rows=plan.num_padded,
+            num_prompts=len(plan.chunks),
+            prompt_tokens=plan.prompt_tokens,
+            kv_tokens=plan.kv_tokens,
+        )
 
     def leave(self, request_ids: Sequence[int]) -> None:
-        """Free the slots of these requests; the last ones move into the holes."""
+        """Free the slots of these requests; others move into the holes."""
         with torch.inference_mode():
             for source, target, tokens in self._table.leave(request_ids):
-                self._forward.cache.move(source, target, tokens)
+                self._cache.move(source, target, tokens)
+                self._rows.move(source, target)
 
     def capacity(self) -> Capacity:
         """Return what fits now."""
+        budget = self._kv_budget_tokens
+        longest = self._cache.request_tokens or self._max_positions
+        if budget is not None and longest is not None:
+            longest = min(longest, budget)
         return Capacity(
             free_slots=self._table.num_slots - self._table.num_rows,
-            max_request_tokens=self._forward.cache.request_tokens or self._max_positions,
+            max_request_tokens=longest,
+            free_kv_tokens=None if budget is None else budget - self._table.reserved_tokens,
         )
 
     def warm_up(
-        self, batch_sizes: Sequence[int], *, prompt_tokens: int, max_request_tokens: int
+        self,
+        batch_sizes: Sequence[int],
+        *,
+        prompt_tokens: int,
+        max_request_tokens: int,
+        max_prefill_tokens_per_step: int | None = None,
     ) -> None:
         """Run a prefill and two decode steps at every size, the largest first.
 
-        The largest first: the allocator then has its blocks for all others. Sizes for which there
-        is no memory are passed over with a warning. Leaves all slots empty.
+        The largest prefill is measured before the slots take the memory that is left. Sizes for
+        which there is no memory are passed over with a warning. Leaves all slots empty.
         """
-        rng = np.random.default_rng(0)
         prompt_tokens = max(1, min(prompt_tokens, max_request_tokens - 3))
-        for size in sorted(set(batch_sizes), reverse=True):
+        sizes = sorted(set(batch_sizes), reverse=True)
+        self._measure_set_aside(
+            sizes[0], prompt_tokens, max_request_tokens, max_prefill_tokens_per_step
+        )
+        for size in sizes:
             requests = [
                 Request(request_id=i, arrival_s=0.0, prompt_tokens=prompt_tokens, output_tokens=3)
                 for i in range(size)
             ]
             try:
-                self.start_trial(
-                    max_batch_size=size,
-                    max_request_tokens=max_request_tokens,
-                    prompts=lambda r: rng.integers(self.vocab_size, size=r.prompt_tokens),
-                )
-                for join in (requests, [], []):
-                    self.step(join)
+                self._start_warm_up(size, max_request_tokens, max_prefill_tokens_per_step)
+                fit = self._table.num_slots
+                if fit < size:
+                    logger.warning(
+                        "batch size %d: the memory holds %d requests of %d tokens; more than "
+                        "those wait", size, fit, max_request_tokens,
+                    )  # fmt: skip
+                self._run_to_the_end(requests[:fit])
             except DeviceOutOfMemoryError as error:
                 logger.warning("batch size %d is not warmed up: %s", size, error)
             self._end_trial()
 
     def describe(self) -> dict[str, Any]:
         """Return what is measured and on what; missing is None."""
-        on_cuda = self._forward.device.type == "cuda"
-        count = self._forward.num_parameters
+        backend = self._backend
+        count = backend.num_parameters
         return {
             "kind": "torch",
             "model": f"{self._name} ({_count(count)} parameters, {self._weights})",
             "num_parameters": count,
             "vocab_size": self.vocab_size,
             "max_positions": self._max_positions,
-            "dtype": str(self._forward.cache.dtype).removeprefix("torch."),
-            "attention_backend": "slots: SDPA" if on_cuda else "slots: SDPA and matmul (CPU)",
-            "linear_backend": "prepacked oneDNN" if self._forward.num_prepacked else "plain",
-            **describe_device(self._forward.device),
+            "dtype": str(backend.dtype).removeprefix("torch."),
+            "backend": backend.name,
+            "attention_backend": self._kernels.describe(),
+            "linear_backend": backend.linear_backend,
+            "cuda_graphs": None if self._graphs is None else len(self._graphs),
+            "graph_capture_s": None if self._graphs is None else self._graphs.capture_s,
+            "kv_bytes_per_token": self._cache.token_bytes,
+            "kv_budget_tokens": self._budget_tokens,
+            "num_slots": self._cache.num_slots,
+            **self._facts,
+            **describe_device(backend.device),
         }
 
     def _end_trial(self) -> None:
+        # what is still on its way belongs to the last trial; a device that is lost says so here
+        self._readback.clear()
         self._table = SlotTable(0)
         self._prompts = None
+        self._kv_budget_tokens = None
+        if self._graphs is not None:
+            self._graphs.forget()
 
-    def _check(self) -> None:
-        check_against_reference(self._forward)
+    def _make_room(self, max_batch_size: int, max_request_tokens: int) -> None:
+        """Have slots for that, within the memory that is free; a layout that has them stays."""
+        slot_tokens = round_up(max_request_tokens)
+        has_slots = max_batch_size <= self._cache.num_slots or self._memory_is_full
+        if slot_tokens > self._cache.slot_tokens or not has_slots:
+            self._lay_out(max_batch_size, slot_tokens)
+        if self._capture is not None:
+            if self._graphs is None:
+                self._graphs = DecodeGraphs(
+                    self._backend, self._cache, self._kernels, self._rows, capture=self._capture
+                )
+            rows = min(max_batch_size, self._cache.num_slots)
+            self._graphs.record(max_rows=rows, max_tokens=slot_tokens)
 
-    def _reserve(self, num_slots: int, slot_tokens: int) -> None:
-        with torch.inference_mode():
-            self._forward.cache.reserve(num_slots=num_slots, slot_tokens=slot_tokens)
+    def _lay_out(self, max_batch_size: int, slot_tokens: int) -> None:
+        max_batch_size = max(max_batch_size, self._cache.num_slots)
+        slot_tokens = max(slot_tokens, self._cache.slot_tokens)
+        self._give_back()
+        device = self._backend.device
+        self._budget_tokens = kv_budget_tokens(
+            device,
+            set_aside_bytes=self._set_aside_bytes,
+            token_bytes=self._cache.token_bytes,
+        )
+        # one slot more is allocated, for rows that only fill a bucket
+        fit = self._budget_tokens // slot_tokens - 1
+        self._memory_is_full = fit < max_batch_size
+        num_slots = min(max_batch_size, fit)
+        if num_slots < 1:
+            raise MemoryError(
+                f"out of memory: room for {self._budget_tokens} tokens of "
+                f"{self._cache.token_bytes} bytes, after what prefills and graphs need"
+            )
+        self._cache.reserve(num_slots=num_slots, slot_tokens=slot_tokens)
+        self._rows = DeviceRows(num_slots, device)
+
+    def _measure_set_aside(
+        self,
+        max_batch_size: int,
+        prompt_tokens: int,
+        max_request_tokens: int,
+        max_prefill_tokens: int | None,
+    ) -> None:
+        """Run the largest prefill on slots just large enough, and remember the memory it took."""
+        size = max_batch_size
+        if max_prefill_tokens is not None:
+            size = max(1, min(size, math.ceil(max_prefill_tokens / prompt_tokens)))
+        request_tokens = prompt_tokens + 3
+        requests = [
+            Request(request_id=i, arrival_s=0.0, prompt_tokens=prompt_tokens, output_tokens=3)
+            for i in range(size)
+        ]
+        try:
+            self._start_warm_up(size, request_tokens, max_prefill_tokens)
+            with PeakMemory(self._backend.device) as peak:
+                self._run_to_the_end(requests[: self._table.num_slots])
+        except DeviceOutOfMemoryError as error:
+            logger.warning("the largest prefill does not fit: %s", error)
+        else:
+            self._set_aside_bytes = peak.num_bytes
+            if self._graphs is not None:
+                self._set_aside_bytes += self._graphs.bytes_for(max_batch_size, max_request_tokens)
+        self._end_trial()
+        self._give_back()
+
+    def _start_warm_up(
+        self, size: int, max_request_tokens: int, max_prefill_tokens: int | None
+    ) -> None:
+        rng = np.random.default_rng(0)
+        self.start_trial(
+            max_batch_size=size,
+            max_request_tokens=max_request_tokens,
+            prompts=lambda r: rng.integers(self.vocab_size, size=r.prompt_tokens),
+            max_prefill_tokens_per_step=max_prefill_tokens,
+        )
+
+    def _run_to_the_end(self, requests: Sequence[Request]) -> None:
+        """Let requests of three tokens join, and run until everybody has theirs."""
+        owed = sum(request.output_tokens for request in requests)
+        join = requests
+        while owed:
+            owed -= len(self.step(join).tokens)
+            join = ()
+
+    def _admit(self, join: Sequence[Request]) -> None:
+        # neighbours of one length are computed as one
+        for request in sorted(join, key=lambda request: request.prompt_tokens):
+            assert self._prompts is not None, "start_trial comes first"
+            self._table.join(request, self._prompt(request, self._prompts))
+        budget = self._kv_budget_tokens
+        assert budget is None or self._table.reserved_tokens <= budget, "over the KV budget"
 
     def _prompt(self, request: Request, prompts: Prompts) -> NDArray[np.int64]:
         prompt = prompts(request)
@@ -174,36 +332,71 @@ class TorchRunner:
         assert request.prompt_tokens >= 1
         assert request.output_tokens >= 1
         tokens = request.prompt_tokens + request.output_tokens
-        assert tokens <= self._forward.cache.request_tokens, "a request longer than a slot"
+        assert tokens <= self._cache.request_tokens, "a request longer than a slot"
         # outside, a GPU would trip over it and not be usable again
         assert prompt.min() >= 0
         assert prompt.max() < self.vocab_size
         return prompt
 
-    def _greedy_tokens(self, prompts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        """Return the next token of every row, then of every prompt; on the host."""
-        table = self._table
-        batch = pack(table.tokens, table.positions, prompts, self._forward.device)
-        with torch.inference_mode():
-            # the copy to the host waits for the device, so the step's time is all there
-            return self._forward.logits(batch).argmax(-1).cpu().numpy()
+    def _sync(self, table: SlotTable) -> None:
+        assert self._graphs is not None
+        self._graphs.sync(table)
+
+    def _launch(self, plan: StepPlan) -> None:
+        """Queue a step and the reading of its tokens: decode rows replayed where recorded."""
+        if self._graphs is None or not plan.num_decode:
+            parts = [self._compute(plan)]
+        else:
+            parts = [self._graphs.replay(plan)]
+            if plan.chunks:
+                parts.append(self._compute(plan.without_decode_rows()))
+        if plan.deliveries:
+            self._readback.push(parts, plan.deliveries)
+
+    def _compute(self, plan: StepPlan) -> torch.Tensor:
+        """Queue a packed batch; return what it reports of its wanted rows, on the device."""
+        batch = pack(plan, self._rows.tokens)
+        attention = SlotAttention(batch, self._cache, self._kernels)
+        tokens, reported = sample(self._backend.logits(batch, attention))
+        # decode rows that have all their tokens feed on in vain: nothing reads what they give
+        decode = plan.num_decode
+        self._rows.tokens[:decode] = tokens[:decode]
+        last = [chunk.slot for chunk in plan.chunks if chunk.is_last]
+        if last:  # in neighbouring slots: prompts end in the order of their slots
+            self._rows.tokens[last[0] : last[-1] + 1] = tokens[decode:]
+        return reported
+
+    def _require_finite(self, tokens: Sequence[tuple[int, int]]) -> None:
+        bad = [request_id for request_id, token in tokens if token < 0]
+        if bad:
+            raise TrialError(
+                f"{self._name}: logits of {len(bad)} of {len(tokens)} requests are NaN or infinite "
+                f"(request {bad[0]}); check the weights, or give dtype: float32"
+            )
+
+    def _give_back(self) -> None:
+        """Free slots and recorded steps."""
+        self._graphs = None
+        self._memory_is_full = False
+        self._cache.free()
+        gc.collect()
+        if self._backend.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _or_free(self, what: str, run: Callable[[], Result]) -> Result:
         """Return `run()`; where memory runs out, free ours and raise DeviceOutOfMemoryError."""
         try:
-            return run()
+            with torch.inference_mode():
+                return run()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             reason = (str(error).splitlines() or ["out of memory"])[0]
         # outside the handler: the traceback is gone, and with it the activations in its frames
         self._end_trial()
-        self._forward.cache.free()
-        gc.collect()
-        if self._forward.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._give_back()
         raise DeviceOutOfMemoryError(
-            f"{self._name} on {self._forward.device}: no memory for {what} ({reason}); "
+            f"{self._name} on {self._backend.device}: no memory for {what} ({reason}); "
             "lower max_batch_size, or prompt_tokens and output_tokens"
         )
 

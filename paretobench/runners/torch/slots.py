@@ -1,8 +1,10 @@
-"""The memory of keys and values: equal slots, allocated once and only ever grown."""
+"""The memory of keys and values: equal slots, allocated once for the largest trial."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -13,108 +15,106 @@ from paretobench.runners.torch.memory import require_host_memory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KVShape:
-    """What one layer stores of one token; all layers are alike."""
+    """What the cache holds of one token; all layers are alike."""
 
+    num_layers: int
     kv_heads: int
     key_dim: int
     value_dim: int
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> KVShape:
+        """Count from a transformers configuration.
+
+        >>> KVShape.of({"num_hidden_layers": 2, "num_attention_heads": 8, "hidden_size": 64})
+        KVShape(num_layers=2, kv_heads=8, key_dim=8, value_dim=8)
+        """
+        heads = config["num_attention_heads"]
+        if config.get("qk_nope_head_dim"):  # latent attention hands out all heads
+            key_dim = config["qk_nope_head_dim"] + config["qk_rope_head_dim"]
+            value_dim = config["v_head_dim"]
+        else:
+            key_dim = value_dim = config.get("head_dim") or config["hidden_size"] // heads
+        return cls(
+            num_layers=config["num_hidden_layers"],
+            kv_heads=config.get("num_key_value_heads") or heads,
+            key_dim=key_dim,
+            value_dim=value_dim,
+        )
+
+    def token_bytes(self, dtype: torch.dtype) -> int:
+        """Return the bytes that one token takes in all layers."""
+        dims = self.key_dim + self.value_dim
+        return self.num_layers * self.kv_heads * dims * dtype.itemsize
+
 
 class SlotCache:
-    """Keys and values, each [layers, slots, kv_heads, slot_tokens, head_dim].
+    """Keys and values, each [layers, slots + 1, kv_heads, slot_tokens, head_dim].
 
-    The shape of a layer is learned from the first keys that a model produces, so any architecture
-    of uniform attention fits. A trial sees its own number of slots of its own length over one
-    allocation; it is replaced only when a trial needs more.
+    The layout stays what the largest trial asked for: recorded graphs keep its addresses. The slot
+    after the last is nobody's: rows that only fill a bucket write there.
     """
 
-    def __init__(self, *, num_layers: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, shape: KVShape, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.shape = shape
         self.dtype = dtype
         self.device = device
-        self.num_layers = num_layers
         self.num_slots = 0
         self.slot_tokens = 0  # a whole number of buckets
-        self.request_tokens = 0  # what was asked for
-        self.slot_index = torch.empty(0, dtype=torch.int64, device=device)  # 0, 1, … num_slots
-        self._shape: KVShape | None = None
-        self._storage: dict[str, torch.Tensor] = {}
-        self._layers: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.request_tokens = 0  # the longest request of the trial at hand
         self._views: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._layers: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    @property
+    def token_bytes(self) -> int:
+        """What one token takes, in bytes."""
+        return self.shape.token_bytes(self.dtype)
 
     def reserve(self, *, num_slots: int, slot_tokens: int) -> None:
-        """Make room for `num_slots` requests of up to `slot_tokens`; what was stored is void.
+        """Allocate anew for `num_slots` requests of up to `slot_tokens`.
 
         Raises torch.OutOfMemoryError, MemoryError or RuntimeError where there is no room.
         """
-        self.num_slots = num_slots
-        self.request_tokens = slot_tokens
-        self.slot_tokens = round_up(slot_tokens)
-        self._views = None
-        self._layers = []
-        if self._shape is not None:
-            self._allocate(self._shape)
-        self.slot_index = torch.arange(num_slots, device=self.device)
+        self.free()  # first: the old and the new one need not fit together
+        slot_tokens = round_up(slot_tokens)
+        shape = self.shape
+        lead = (shape.num_layers, num_slots + 1, shape.kv_heads, slot_tokens)
+        if self.device.type == "cpu":
+            require_host_memory((num_slots + 1) * slot_tokens * self.token_bytes)
+        # zeros, not empty: masked entries are multiplied by 0, and 0 × NaN is NaN.
+        # And written now, lest the pages be mapped in while a trial is timed.
+        keys, values = (
+            torch.empty(*lead, dim, dtype=self.dtype, device=self.device).zero_()
+            for dim in (shape.key_dim, shape.value_dim)
+        )
+        self.num_slots, self.slot_tokens = num_slots, slot_tokens
+        self._views = (keys, values)
+        self._layers = list(zip(keys.unbind(), values.unbind(), strict=True))
 
-    def layer(
-        self, index: int, key: torch.Tensor, value: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return keys and values of layer `index`, each [slots, kv_heads, slot_tokens, head_dim].
+    def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a layer's keys and values, each [slots + 1, kv_heads, slot_tokens, head_dim]."""
+        return self._layers[index]
 
-        `key` and `value` are what the layer has to store, [tokens, kv_heads, head_dim].
-        Raises CheckpointError where a layer's shape is not that of the others.
-        """
-        if not self._layers:
-            self._shape = KVShape(
-                kv_heads=key.shape[1], key_dim=key.shape[2], value_dim=value.shape[2]
-            )
-            self._allocate(self._shape)
-        shape = self._shape
-        assert shape is not None
-        heads, key_dim, value_dim = shape.kv_heads, shape.key_dim, shape.value_dim
+    def check(self, index: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Raise CheckpointError unless a layer's keys and values, [tokens, kv_heads, head_dim],
+        are what the configuration says."""
+        shape = self.shape
+        expected = (shape.kv_heads, shape.key_dim, shape.kv_heads, shape.value_dim)
         found = (*key.shape[1:], *value.shape[1:])
-        if found != (heads, key_dim, heads, value_dim) or index >= self.num_layers:
+        if found != expected or index >= shape.num_layers:
             raise CheckpointError(
                 f"model: expected attention layers of one shape ({shape}), found keys and "
-                f"values {found} in layer {index} of {self.num_layers}; choose another model"
+                f"values {found} in layer {index} of {shape.num_layers}; choose another model"
             )
-        return self._layers[index]
 
     def move(self, source: int, target: int, tokens: int) -> None:
         """Copy the first `tokens` of slot `source` into slot `target`, in every layer."""
-        if self._views is None:  # nothing was ever computed
-            return
+        assert self._views is not None
         for stored in self._views:
             stored[:, target, :, :tokens] = stored[:, source, :, :tokens]
 
     def free(self) -> None:
         """Give all memory back; `reserve` starts anew."""
-        self._storage = {}
         self._layers = []
         self._views = None
         self.num_slots = self.slot_tokens = 0
-
-    def num_bytes(self) -> int:
-        """Return what the slots take, in bytes; 0 before any model has run."""
-        return sum(flat.nbytes for flat in self._storage.values())
-
-    def _allocate(self, shape: KVShape) -> None:
-        tokens = self.num_layers * self.num_slots * shape.kv_heads * self.slot_tokens
-        wanted = {"keys": tokens * shape.key_dim, "values": tokens * shape.value_dim}
-        held = {name: flat.numel() for name, flat in self._storage.items()}
-        if any(held.get(name, -1) < size for name, size in wanted.items()):
-            self._storage = {}  # first: the old and the new one need not fit together
-            if self.device.type == "cpu":
-                require_host_memory(sum(wanted.values()) * self.dtype.itemsize)
-            # zeros, not empty: masked entries are multiplied by 0, and 0 × NaN is NaN.
-            # And written now, lest the pages be mapped in while a trial is timed.
-            self._storage = {
-                name: torch.empty(size, dtype=self.dtype, device=self.device).zero_()
-                for name, size in wanted.items()
-            }
-        lead = (self.num_layers, self.num_slots, shape.kv_heads, self.slot_tokens)
-        keys, values = (
-            self._storage[name][: wanted[name]].view(*lead, dim)
-            for name, dim in (("keys", shape.key_dim), ("values", shape.value_dim))
-        )
-        self._views = (keys, values)
-        self._layers = list(zip(keys.unbind(), values.unbind(), strict=True))

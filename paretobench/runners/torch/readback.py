@@ -1,0 +1,97 @@
+"""How sampled tokens come back to the host."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+Deliveries = Sequence[tuple[int, int]]
+"""Pairs of a request's id and the row that its token stands in."""
+
+
+class Readback(Protocol):
+    """Takes each step's reported tokens and hands them out when the host can see them."""
+
+    def push(self, parts: Sequence[torch.Tensor], deliveries: Deliveries) -> None:
+        """Take the tokens of a step that was just queued: its rows, in parts."""
+
+    def collect(self, *, wait_for_all: bool) -> list[tuple[int, int]]:
+        """Return `(request_id, token)` of what has arrived since the last call.
+
+        With `wait_for_all` of everything pushed; else the newest step may stay away.
+        """
+
+    def clear(self) -> None:
+        """Drop what was pushed, once the device is done with it."""
+
+
+class ImmediateReadback:
+    """Waits for each step: on a CPU its tokens are there when it returns."""
+
+    def __init__(self) -> None:
+        self._arrived: list[tuple[int, int]] = []
+
+    def push(self, parts: Sequence[torch.Tensor], deliveries: Deliveries) -> None:
+        """Take the tokens of a step; waits for them."""
+        tokens = [token for part in parts for token in part.tolist()]
+        self._arrived += [(request_id, tokens[row]) for request_id, row in deliveries]
+
+    def collect(self, *, wait_for_all: bool) -> list[tuple[int, int]]:
+        """Return what was pushed since the last call."""
+        del wait_for_all
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def clear(self) -> None:
+        """Drop what was pushed."""
+        self._arrived = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OnItsWay:
+    tokens: torch.Tensor  # pinned, [rows]
+    arrived: torch.cuda.Event
+    deliveries: Deliveries
+
+
+class LateReadback:
+    """Reads each step's tokens while the next one runs: the device never waits for the host.
+
+    The copy to pinned memory is queued behind the step itself, so the next step cannot overwrite
+    what it reads, and an event tells when it is there. No other synchronisation takes place.
+    """
+
+    def __init__(self) -> None:
+        self._on_its_way: deque[_OnItsWay] = deque()
+
+    def push(self, parts: Sequence[torch.Tensor], deliveries: Deliveries) -> None:
+        """Queue the copy of a step's tokens."""
+        num_rows = sum(len(part) for part in parts)
+        tokens = torch.empty(num_rows, dtype=torch.int64, pin_memory=True)
+        pieces = torch.split(tokens, [len(part) for part in parts])
+        for piece, part in zip(pieces, parts, strict=True):
+            piece.copy_(part, non_blocking=True)
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        arrived.record()
+        self._on_its_way.append(
+            _OnItsWay(tokens=tokens, arrived=arrived, deliveries=tuple(deliveries))
+        )
+
+    def collect(self, *, wait_for_all: bool) -> list[tuple[int, int]]:
+        """Wait for all steps but the newest (or all), and return their tokens."""
+        found: list[tuple[int, int]] = []
+        while len(self._on_its_way) > (0 if wait_for_all else 1):
+            step = self._on_its_way.popleft()
+            step.arrived.synchronize()
+            tokens = step.tokens.tolist()
+            found += [(request_id, tokens[row]) for request_id, row in step.deliveries]
+        return found
+
+    def clear(self) -> None:
+        """Wait for what is on its way, and drop it."""
+        while self._on_its_way:
+            self._on_its_way.popleft().arrived.synchronize()
