@@ -5,8 +5,9 @@ For one preset: decode steps at several batch sizes and prefills of several shap
 `generate` with a dynamic and with a static cache and transformers' own continuous batching. All
 decode the same prompts greedily, in one process, in turns; the order changes from round to round,
 the first round is warm-up, and figures are medians over rounds (ratios: of the rounds' ratios).
-A decode step is the mean over those in which every request decodes. The limit is that of
-`paretobench limits`, measured in the same process before and after.
+A decode step is the median of those in which every request decodes. The limit follows from the
+device's rates, measured in every round beside the steps (those of a shared machine drift by a
+tenth), so a share is the median of the rounds' shares.
 
     GOMP_SPINCOUNT=10000 python scripts/bench_runner.py --preset mini --output-dir results/bench
 
@@ -25,7 +26,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,19 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria
 from transformers.utils import logging as transformers_logging
 
-from paretobench.analysis.counts import ModelCounts, count_model, decode_work, prefill_work
-from paretobench.analysis.limits import StepLimit, step_limit
+from paretobench.analysis.counts import (
+    ModelCounts,
+    StepWork,
+    count_model,
+    decode_work,
+    prefill_work,
+)
+from paretobench.analysis.limits import step_limit
 from paretobench.core.ceilings import Ceilings
 from paretobench.core.values import Request
 from paretobench.runners.torch import TorchRunner, build_runner
-from paretobench.runners.torch.ceilings import measure_ceilings
-from paretobench.runners.torch.devices import resolve_device, resolve_dtype
+from paretobench.runners.torch.ceilings import CeilingBench
+from paretobench.runners.torch.devices import describe_device, resolve_device, resolve_dtype
 from paretobench.runners.torch.models import load_model
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.schema import Model
@@ -107,7 +114,7 @@ class Contenders:
             if self.runner.step(join).tokens:
                 at_s.append(time.perf_counter())
             join = ()
-        return at_s[0] - begin_s, (at_s[-1] - at_s[0]) / (len(at_s) - 1)
+        return at_s[0] - begin_s, median_gap(at_s)
 
     def generate(self, prompts: np.ndarray, cache: str | None = None) -> tuple[float, float]:
         ids = torch.from_numpy(prompts).to(self.device)
@@ -123,7 +130,7 @@ class Contenders:
             cache_implementation=cache,
         )
         at_s = times.at_s
-        return at_s[0] - begin_s, (at_s[-1] - at_s[0]) / (len(at_s) - 1)
+        return at_s[0] - begin_s, median_gap(at_s)
 
     def generate_static(self, prompts: np.ndarray) -> tuple[float, float]:
         return self.generate(prompts, cache="static")
@@ -139,10 +146,14 @@ class Contenders:
         if len(at_s) != len(prompts) or any(len(t) != self.steps + 1 for t in at_s):
             raise RuntimeError("it did not finish every request")
         begin_s = max(t[0] for t in at_s)
-        inside = sorted({s for t in at_s for s in t if s >= begin_s} - {begin_s})
+        inside = sorted(s for t in at_s for s in t if s >= begin_s)
         end_s = min(t[-1] for t in at_s)
-        steps = sum(1 for _ in itertools.takewhile(lambda s: s <= end_s, _clusters(inside)))
-        return float("nan"), (end_s - begin_s) / max(1, steps)
+        return float("nan"), median_gap([s for s in _clusters(inside) if s <= end_s])
+
+
+def median_gap(at_s: Sequence[float]) -> float:
+    """Return the median time between two steps: a shared machine stalls now and then."""
+    return statistics.median(b - a for a, b in itertools.pairwise(at_s))
 
 
 def _clusters(at_s: Sequence[float]) -> Iterator[float]:
@@ -154,13 +165,53 @@ def _clusters(at_s: Sequence[float]) -> Iterator[float]:
         last_s = s
 
 
+class Limits:
+    """The device's rates, measured again for every round, and what follows from them."""
+
+    def __init__(self, device: torch.device, counts: ModelCounts) -> None:
+        self._bench = CeilingBench(device)
+        self._system = describe_device(device)
+        self._counts = counts
+        self.measured: list[Ceilings] = []
+
+    def measure(self) -> None:
+        rows = tuple(
+            self._bench.measure(case, seconds=0.25)
+            for case in ("read_bandwidth", self._counts.dtype)
+        )
+        self.measured.append(Ceilings(system=self._system, rows=rows))
+
+    def shares(self, work: StepWork, times_s: Sequence[float]) -> list[float]:
+        """Return the shares of the limit of the last rounds, one a round."""
+        limits = [
+            step_limit(self._counts, ceilings, work) for ceilings in self.measured[-len(times_s) :]
+        ]
+        return [
+            limit.share_of_limit(time_s)
+            for limit, time_s in zip(limits, times_s, strict=True)
+            if limit is not None
+        ]
+
+    def median(self) -> Ceilings:
+        """Return the median over all rounds of each rate."""
+        rows = []
+        for ceilings in zip(*(c.rows for c in self.measured), strict=True):
+            rates = [c.best_per_s for c in ceilings if c.best_per_s is not None]
+            middle = statistics.median(rates) if rates else None
+            rows.append(
+                replace(ceilings[0], per_s=middle, best_per_s=middle, repeats=len(ceilings))
+            )
+        return Ceilings(system=self._system, rows=tuple(rows))
+
+
 def rounds(
-    contenders: dict[str, Callable[[], tuple[float, float]]], count: int
+    contenders: dict[str, Callable[[], tuple[float, float]]], count: int, limits: Limits
 ) -> tuple[dict[str, list[tuple[float, float]]], dict[str, str]]:
     """Return what each measured in every round but the first, and why some did not."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     failed: dict[str, str] = {}
     for i in range(count + 1):
+        limits.measure()
         names = list(contenders)
         for name in names[i % len(names) :] + names[: i % len(names)]:
             if name in failed:
@@ -182,32 +233,36 @@ def rows_of(
     tokens: int,
     found: dict[str, list[tuple[float, float]]],
     failed: dict[str, str],
-    limit: StepLimit | None,
-    work_tokens: int,
+    limits: Limits,
 ) -> Iterator[Row]:
-    which = 0 if phase == "prefill" else 1
-    ours = [result[which] for result in found[OURS]]
+    decode = phase == "decode"
+    work = decode_work([tokens] * batch) if decode else StepWork()
+    if not decode:
+        for _ in range(batch):
+            work += prefill_work(tokens)
+    ours = [result[decode] for result in found[OURS]]
     for name, results in found.items():
-        times = [result[which] for result in results]
-        if not times or name in failed:
+        times_s = [result[decode] for result in results]
+        if not times_s or name in failed:
             yield Row(
                 phase=phase, contender=name, batch_size=batch, tokens=tokens, ms=None,
                 tokens_per_s=None, share_of_limit=None, times_ours=None, rounds=0,
                 note=failed.get(name, "not measured"),
             )  # fmt: skip
             continue
-        median_s = statistics.median(times)
-        ratio = statistics.median(a / b for a, b in zip(times, ours, strict=True))
+        median_s = statistics.median(times_s)
+        shares = limits.shares(work, times_s)
+        ratio = statistics.median(a / b for a, b in zip(times_s, ours, strict=True))
         yield Row(
             phase=phase,
             contender=name,
             batch_size=batch,
             tokens=tokens,
             ms=1e3 * median_s,
-            tokens_per_s=work_tokens / median_s,
-            share_of_limit=None if limit is None else limit.share_of_limit(median_s),
+            tokens_per_s=work.tokens / median_s,
+            share_of_limit=statistics.median(shares) if shares else None,
             times_ours=None if name == OURS else ratio,
-            rounds=len(times),
+            rounds=len(times_s),
         )
 
 
@@ -279,15 +334,14 @@ def bench_decode(
     sizes: Sequence[int],
     context: int,
     count: int,
-    limit_of: Callable[..., StepLimit | None],
+    limits: Limits,
 ) -> Iterator[Row]:
-    steps = contenders.steps
     rng = np.random.default_rng(0)
     for batch in sizes:
-        prompts = rng.integers(contenders.runner.vocab_size, size=(batch, context - steps // 2))
-        found, failed = rounds(_calls(contenders, which, prompts), count)
-        limit = limit_of([decode_work([context] * batch)])
-        yield from rows_of("decode", batch, context, found, failed, limit, batch)
+        length = context - contenders.steps // 2
+        prompts = rng.integers(contenders.runner.vocab_size, size=(batch, length))
+        found, failed = rounds(_calls(contenders, which, prompts), count, limits)
+        yield from rows_of("decode", batch, context, found, failed, limits)
 
 
 def bench_prefill(
@@ -295,17 +349,16 @@ def bench_prefill(
     which: Sequence[str],
     shapes: Sequence[tuple[int, int]],
     count: int,
-    limit_of: Callable[..., StepLimit | None],
+    limits: Limits,
 ) -> Iterator[Row]:
     rng = np.random.default_rng(1)
     short = Contenders(contenders.runner, contenders.reference, steps=2)
+    # continuous batching starts a manager for every batch: its prefill cannot be told apart
+    names = [name for name in which if name != "continuous batching"]
     for batch, length in shapes:
         prompts = rng.integers(contenders.runner.vocab_size, size=(batch, length))
-        # continuous batching starts a manager for every batch: its prefill cannot be told apart
-        names = [name for name in which if name != "continuous batching"]
-        found, failed = rounds(_calls(short, names, prompts), count)
-        limit = limit_of([prefill_work(length)] * batch)
-        yield from rows_of("prefill", batch, length, found, failed, limit, batch * length)
+        found, failed = rounds(_calls(short, names, prompts), count, limits)
+        yield from rows_of("prefill", batch, length, found, failed, limits)
 
 
 def _calls(
@@ -318,15 +371,6 @@ def _calls(
         "continuous batching": lambda: contenders.continuous(prompts),
     }
     return {name: call for name, call in every.items() if name in which}
-
-
-def faster_of(first: Ceilings, second: Ceilings) -> Ceilings:
-    """Return the ceilings with the faster of two measurements of each."""
-    rows = tuple(
-        max(a, b, key=lambda ceiling: ceiling.best_per_s or 0.0)
-        for a, b in zip(first.rows, second.rows, strict=True)
-    )
-    return Ceilings(system=first.system, rows=rows)
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -397,7 +441,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--prefill", default="1x256,4x256", help="batch x prompt tokens, or none")
     parser.add_argument("--steps", type=int, default=24, help="decode steps a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--limit-seconds", type=float, default=8.0)
     parser.add_argument("--contenders", default="all", help="comma-separated, or all")
     parser.add_argument("--output-dir", type=Path)
     return parser.parse_args(arguments)
@@ -424,33 +467,20 @@ def main(arguments: list[str] | None = None) -> int:
     counts: ModelCounts = count_model(
         PRESETS[options.preset], dtype=str(dtype).removeprefix("torch.")
     )
-    ceilings = measure_ceilings(device, options.limit_seconds)
-
-    def limit_of(works: list[Any]) -> StepLimit | None:
-        total = works[0]
-        for work in works[1:]:
-            total += work
-        return step_limit(counts, ceilings, total)
-
+    limits = Limits(device, counts)
     contenders = Contenders(runner, reference, options.steps)
     rows: list[Row] = []
     with contextlib.redirect_stdout(sys.stderr):  # a contender prints
-        for row in bench_decode(
-            contenders, which, sizes, options.context, options.rounds, limit_of
-        ):
-            rows.append(row)
-            print(_line(row), file=sys.stderr, flush=True)
         shapes = []
         if options.prefill != "none":
             shapes = [tuple(map(int, s.split("x"))) for s in options.prefill.split(",")]
-        for row in bench_prefill(contenders, which, shapes, options.rounds, limit_of):
+        for row in itertools.chain(
+            bench_decode(contenders, which, sizes, options.context, options.rounds, limits),
+            bench_prefill(contenders, which, shapes, options.rounds, limits),
+        ):
             rows.append(row)
             print(_line(row), file=sys.stderr, flush=True)
-    before, ceilings = (
-        ceilings,
-        faster_of(ceilings, measure_ceilings(device, options.limit_seconds)),
-    )
-    rows = [_against(row, counts, before, ceilings) for row in rows]
+    ceilings = limits.median()
     print(markdown(rows))
     largest = np.random.default_rng(2).integers(
         runner.vocab_size, size=(sizes[-1], options.context - options.steps // 2)
@@ -472,28 +502,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         f"{title}; {facts['backend']} decoder, {facts['attention_backend']}, "
         f"{facts['linear_backend']} linear layers; read {(read or 0) / 1e9:.1f} GB/s, "
-        f"{counts.dtype} {(rate or 0) / 1e9:,.0f} GFLOP/s (the faster of before and after)"
+        f"{counts.dtype} {(rate or 0) / 1e9:,.0f} GFLOP/s (medians of the rounds)"
     )
     if options.output_dir:
         _write(options.output_dir, rows, title, ceilings)
     return 0
-
-
-def _against(row: Row, counts: ModelCounts, before: Ceilings, now: Ceilings) -> Row:
-    """Return the row with its share of the limit by the ceilings as they turned out."""
-    if row.share_of_limit is None:
-        return row
-    if row.phase == "decode":
-        work = decode_work([row.tokens] * row.batch_size)
-    else:
-        work = prefill_work(row.tokens)
-        for _ in range(row.batch_size - 1):
-            work += prefill_work(row.tokens)
-    old, new = step_limit(counts, before, work), step_limit(counts, now, work)
-    assert old is not None
-    assert new is not None
-    share = row.share_of_limit * new.least_s / old.least_s
-    return Row(**{**asdict(row), "share_of_limit": share})
 
 
 def _line(row: Row) -> str:

@@ -52,17 +52,7 @@ def main() -> None:
             message = connection.recv()
         except EOFError:
             return
-        reply: Reply | Refused
-        try:
-            reply = worker.answer(message)
-        except ParetoBenchError as error:
-            reply = Refused(error=type(error).__name__, message=str(error))
-        except Exception as error:
-            # a fault of the runner costs its trial: the device may be in any state now, so the
-            # parent starts a new worker
-            traceback.print_exc()
-            reply = Refused(error="WorkerDiedError", message=f"{type(error).__name__}: {error}")
-        connection.send(reply)
+        connection.send(worker.reply_to(message))
 
 
 class Worker:
@@ -73,6 +63,18 @@ class Worker:
         self._runner: Runner | None = None
         self._vocab_size = 2
         self._bench: CeilingBench | None = None
+
+    def reply_to(self, message: Message) -> Reply | Refused:
+        """Return the answer, or what stood in its way."""
+        try:
+            return self.answer(message)
+        except ParetoBenchError as error:
+            return Refused(error=type(error).__name__, message=str(error))
+        except Exception as error:
+            # a fault of the runner costs its trial: the device may be lost or in any state now, so
+            # the parent starts a new worker
+            traceback.print_exc()
+            return Refused(error="WorkerDiedError", message=f"{type(error).__name__}: {error}")
 
     def answer(self, message: Message) -> Reply:
         """Do what the parent asks. Raises ParetoBenchError where that cannot be done."""

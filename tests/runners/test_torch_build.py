@@ -62,7 +62,7 @@ def test_auto_takes_the_fused_decoder_where_there_is_one() -> None:
 def test_what_ran_is_recorded() -> None:
     found = facts(tiny())
     assert found["linear_backend"] in ("prepacked oneDNN", "plain")
-    assert found["attention_backend"] == "slots: SDPA and matmul (CPU)"
+    assert found["attention_backend"] == "slots: decode SDPA and matmul, prefill SDPA (CPU)"
     assert found["kv_bytes_per_token"] == 2 * 2 * 2 * 8 * 4  # both, layers, heads, dim, bytes
     assert found["cuda_graphs"] is None
     assert found["compile_s"] is None
@@ -133,7 +133,7 @@ class Trials:
         def load(*_: Any) -> Any:
             if not triton:
                 raise ModuleNotFoundError("No module named 'triton'")
-            return SimpleNamespace(name="kernels")
+            return SimpleNamespace(name="Triton split-KV")
 
         monkeypatch.setattr(kernels, "_try_causal", attempt)
         monkeypatch.setattr(kernels, "_try_masked", attempt)
@@ -147,7 +147,7 @@ def test_the_fastest_kernels_that_run_are_taken_and_named(monkeypatch: pytest.Mo
     Trials(monkeypatch, runs=EVERY, triton=True)
     assert chosen().describe() == "slots: decode Triton split-KV, prefill SDPA flash"
     found = chosen("sdpa")
-    assert found.triton is None
+    assert found.slots is None
     assert found.describe() == "slots: decode SDPA memory-efficient, prefill SDPA flash"
 
 

@@ -379,7 +379,7 @@ def test_the_fused_decoder_over_these_kernels_gives_the_tokens_of_generate(
         )
 
     monkeypatch.setattr(
-        build, "choose_kernels", lambda *_, **__: AttentionKernels(triton=triton_kernels)
+        build, "choose_kernels", lambda *_, **__: AttentionKernels(slots=triton_kernels)
     )
     replayed: list[int] = []
 

@@ -73,8 +73,8 @@ class SlotAttention:
         self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
     ) -> torch.Tensor:
         """Return attention of one query a row over that row's slot, [rows, heads, value_dim]."""
-        if self._kernels.triton is not None:
-            output: torch.Tensor = self._kernels.triton.decode_attention(
+        if self._kernels.slots is not None:
+            return self._kernels.slots.decode_attention(
                 query,
                 keys,
                 values,
@@ -83,7 +83,6 @@ class SlotAttention:
                 scale=scale,
                 max_tokens=self.batch.kv_tokens,
             )
-            return output
         # the slot of row i is slot i, except of rows that only fill a bucket, whose output is void
         rows, heads, dim = query.shape
         kv_heads = keys.shape[1]

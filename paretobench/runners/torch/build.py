@@ -16,7 +16,7 @@ from paretobench.core.errors import (
 from paretobench.runners.torch.backends import Backend
 from paretobench.runners.torch.context import max_exact_tokens
 from paretobench.runners.torch.devices import resolve_device, resolve_dtype
-from paretobench.runners.torch.elementwise import EAGER, Elementwise, compiled
+from paretobench.runners.torch.elementwise import EAGER, Elementwise, compiled, for_this_cpu
 from paretobench.runners.torch.fused import FusedDecoder, require_fused, why_not_fused
 from paretobench.runners.torch.graphs import Capture, CudaCapture
 from paretobench.runners.torch.kernels import AttentionKernels, choose_kernels
@@ -134,7 +134,7 @@ def _backend(model: Any, options: Model) -> tuple[Backend, AttentionKernels, dic
         options.attention, heads=heads, shape=shape, dtype=model.dtype, device=model.device
     )
     if options.backend == "transformers" or (not wants_fused and why_not_fused(model.config)):
-        return TransformersModel(model), kernels, {"compile_s": None}
+        return TransformersModel(model), kernels, {"elementwise": None, "compile_s": None}
     elementwise = _elementwise(model, options, shape, heads)
     quantise = None
     if options.quantization is not None:
@@ -142,15 +142,24 @@ def _backend(model: Any, options: Model) -> tuple[Backend, AttentionKernels, dic
 
         kind = options.quantization
         quantise = lambda weight, bias: quantised_linear(weight, bias, kind)  # noqa: E731
-    fused = FusedDecoder(model, elementwise=elementwise, quantise=quantise, triton=kernels.triton)
-    return fused, kernels, {"compile_s": elementwise.compile_s}
+    fused = FusedDecoder(
+        model, elementwise=elementwise, quantise=quantise, slot_kernels=kernels.slots
+    )
+    return fused, kernels, {"elementwise": elementwise.name, "compile_s": elementwise.compile_s}
 
 
 def _elementwise(model: Any, options: Model, shape: KVShape, heads: int) -> Elementwise:
-    """Return what stands between the matrix products, compiled where asked for or worth it."""
-    if options.compile is False or (options.compile == "auto" and model.device.type == "cpu"):
+    """Return what stands between the matrix products, compiled unless told not to."""
+    if options.compile is False:
         return EAGER
     try:
+        if model.device.type == "cpu":
+            return for_this_cpu(
+                hidden=int(model.config.hidden_size),
+                intermediate=int(model.config.intermediate_size),
+                dim=shape.key_dim,
+                dtype=model.dtype,
+            )
         return compiled(
             hidden=int(model.config.hidden_size),
             intermediate=int(model.config.intermediate_size),

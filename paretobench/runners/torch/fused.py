@@ -18,6 +18,7 @@ from paretobench.runners.torch.attention import SlotAttention
 from paretobench.runners.torch.batch import PackedBatch
 from paretobench.runners.torch.context import max_exact_tokens
 from paretobench.runners.torch.elementwise import EAGER, Elementwise
+from paretobench.runners.torch.kernels import SlotKernels
 from paretobench.runners.torch.packing import PrepackedLinear, pack_linear
 from paretobench.runners.torch.slots import KVShape
 
@@ -69,12 +70,12 @@ class FusedDecoder:
         *,
         elementwise: Elementwise = EAGER,
         quantise: MakeLinear | None = None,
-        triton: Any | None = None,
+        slot_kernels: SlotKernels | None = None,
     ) -> None:
         """Take the weights over; `model` is empty afterwards.
 
         `quantise` makes the linear layers of the decoder layers (the head keeps its precision),
-        `triton` is the module whose kernel rotates and stores.
+        `slot_kernels` rotate and store in one go.
         """
         config = model.config
         decoder = model.model
@@ -88,7 +89,7 @@ class FusedDecoder:
         self.kv_shape = KVShape.of(config.to_dict())
         self._eps = float(config.rms_norm_eps)
         self._elementwise = elementwise
-        self._triton = triton
+        self._slot_kernels = slot_kernels
         self._cosine, self._sine = _rotary_tables(decoder.rotary_emb, config, parameter)
         self._embedding = decoder.embed_tokens.weight.detach()
         self._scale = float(decoder.layers[0].self_attn.scaling)
@@ -107,7 +108,7 @@ class FusedDecoder:
         add_norm, gate = self._elementwise.add_norm, self._elementwise.gate
         hidden = functional.embedding(batch.token_ids, self._embedding)
         cosine = sine = None
-        if self._triton is None:
+        if self._slot_kernels is None:
             cosine = self._cosine[batch.position_ids][:, None]  # [tokens, 1, dim / 2]
             sine = self._sine[batch.position_ids][:, None]
         first = self._layers[0].input_norm
@@ -137,9 +138,9 @@ class FusedDecoder:
     ) -> torch.Tensor:
         """Store a layer's rotated keys and its values; return the rotated query."""
         heads, kv_heads = self.heads, self.kv_shape.kv_heads
-        if self._triton is not None:
+        if self._slot_kernels is not None:
             keys, values = attention.cache.layer(index)
-            query: torch.Tensor = self._triton.rotate_and_store(
+            return self._slot_kernels.rotate_and_store(
                 qkv,
                 batch.position_ids,
                 batch.slots,
@@ -153,7 +154,6 @@ class FusedDecoder:
                 key_norm=layer.key_norm,
                 eps=self._eps,
             )
-            return query
         assert cosine is not None
         assert sine is not None
         split = qkv.view(qkv.shape[0], heads + 2 * kv_heads, -1)

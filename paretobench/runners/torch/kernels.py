@@ -11,13 +11,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from paretobench.core.errors import EnvironmentUnfitError, UserInputError
+from paretobench.runners.torch.cpu_kernels import CpuKernels, load_cpu_kernels
 from paretobench.runners.torch.elementwise import rotate
 from paretobench.runners.torch.slots import KVShape
 
@@ -33,23 +34,39 @@ _NAMES = {
 }
 
 
+class SlotKernels(Protocol):
+    """Kernels over slots: the module `triton_kernels` on a GPU, `CpuKernels` on a CPU."""
+
+    name: str
+
+    @property
+    def decode_attention(self) -> Callable[..., torch.Tensor]:
+        """Attention of decode rows; see `CpuKernels`."""
+
+    @property
+    def rotate_and_store(self) -> Callable[..., torch.Tensor]:
+        """Rotation of query and key heads and the storing of keys and values."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionKernels:
-    """What computes attention. On a CPU all are None: torch has one kernel there.
+    """What computes attention.
 
-    `triton` is the module with the decode kernels, `causal` the SDPA back end of whole prompts,
-    `masked` that of chunks and, without Triton, of decode rows.
+    `slots` are kernels over slots for decode rows; without them they go through SDPA. `causal` is
+    the SDPA back end of whole prompts, `masked` that of chunks and of decode rows without `slots`;
+    None on a CPU, where torch has one.
     """
 
-    triton: Any | None = None
+    slots: SlotKernels | None = None
     causal: SDPBackend | None = None
     masked: SDPBackend | None = None
 
     def describe(self) -> str:
         """Return the kernels' names, for the results."""
         if self.causal is None or self.masked is None:
-            return "slots: SDPA and matmul (CPU)"
-        decode = "Triton split-KV" if self.triton else f"SDPA {_NAMES[self.masked]}"
+            decode = self.slots.name if self.slots else "SDPA and matmul"
+            return f"slots: decode {decode}, prefill SDPA (CPU)"
+        decode = self.slots.name if self.slots else f"SDPA {_NAMES[self.masked]}"
         return f"slots: decode {decode}, prefill SDPA {_NAMES[self.causal]}"
 
 
@@ -67,7 +84,7 @@ def choose_kernels(
                 "model.attention: triton needs an NVIDIA GPU, found device cpu; "
                 "give auto or sdpa, or a GPU with `device: cuda`"
             )
-        return AttentionKernels()
+        return AttentionKernels(slots=None if option == "sdpa" else _cpu_kernels(shape, dtype))
     causal = first_that_runs(
         [(b, partial(_try_causal, b, heads, shape, dtype, device)) for b in _NAMES],
         what="attention of prompts",
@@ -92,7 +109,17 @@ def choose_kernels(
             ) from error
         logger.warning("decode attention goes through SDPA; Triton does not run: %s", reason)
         return kernels
-    return AttentionKernels(triton=triton, causal=causal, masked=masked)
+    return AttentionKernels(slots=triton, causal=causal, masked=masked)
+
+
+def _cpu_kernels(shape: KVShape, dtype: torch.dtype) -> CpuKernels | None:
+    if shape.key_dim != shape.value_dim:
+        return None
+    try:
+        return load_cpu_kernels(dtype, head_dim=shape.key_dim, widths=())
+    except EnvironmentUnfitError as error:
+        logger.info("attention goes through torch: %s", error)
+        return None
 
 
 def first_that_runs(

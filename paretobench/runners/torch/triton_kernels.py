@@ -30,6 +30,8 @@ _BLOCK_HEADS = 8
 # triton.jit as mypy can read it: triton carries no types
 _jit: Callable[..., Callable[[Callable[..., None]], Any]] = triton.jit
 
+name = "Triton split-KV"
+
 
 def decode_attention(
     query: torch.Tensor,
