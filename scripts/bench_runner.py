@@ -469,6 +469,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     limits = Limits(device, counts)
     contenders = Contenders(runner, reference, options.steps)
+    facts = runner.describe()
+    title = (
+        f"{options.preset}, {facts['dtype']}, context {options.context}, on {facts['device_name']}"
+    )
     rows: list[Row] = []
     with contextlib.redirect_stdout(sys.stderr):  # a contender prints
         shapes = []
@@ -480,12 +484,13 @@ def main(arguments: list[str] | None = None) -> int:
         ):
             rows.append(row)
             print(_line(row), file=sys.stderr, flush=True)
+            if options.output_dir:  # what was measured stays, whatever ends this run
+                _write(options.output_dir, rows, title, limits.median())
     ceilings = limits.median()
     print(markdown(rows))
     largest = np.random.default_rng(2).integers(
         runner.vocab_size, size=(sizes[-1], options.context - options.steps // 2)
     )
-    facts = runner.describe()
     if device.type == "cpu":
         outside = overhead_ms(runner, largest, options.steps)
         print(
@@ -496,16 +501,11 @@ def main(arguments: list[str] | None = None) -> int:
         gap = gap_us(runner, largest, options.steps, ours.ms or 0.0)
         print(f"\nStep-to-step gap on the GPU, batch {sizes[-1]}: {gap} µs")
     read, rate = ceilings.read_bytes_per_s, ceilings.flop_per_s(counts.dtype)
-    title = (
-        f"{options.preset}, {facts['dtype']}, context {options.context}, on {facts['device_name']}"
-    )
     print(
         f"{title}; {facts['backend']} decoder, {facts['attention_backend']}, "
         f"{facts['linear_backend']} linear layers; read {(read or 0) / 1e9:.1f} GB/s, "
         f"{counts.dtype} {(rate or 0) / 1e9:,.0f} GFLOP/s (medians of the rounds)"
     )
-    if options.output_dir:
-        _write(options.output_dir, rows, title, ceilings)
     return 0
 
 

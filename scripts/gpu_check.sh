@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one command of under nine minutes.
 #
-#   scripts/gpu_check.sh OUTPUT_DIR
+#   scripts/gpu_check.sh OUTPUT_DIR [PART...]
 #
-# Needs python3 with the dependencies importable (PYTHON names another interpreter). Leaves in
-# OUTPUT_DIR: summary.md, machine.txt, gpu-tests.txt, frontier-1b.png, frontier-8b.png, and all else
+# PARTs, the first four unless named: tests, limits, bench, sweep-8b, sweep-1b. Needs python3 with the
+# dependencies importable (PYTHON names another interpreter). Leaves in OUTPUT_DIR: summary.md,
+# machine.txt, gpu-tests.txt, bench/ (runner.csv, .md, .png), the frontiers as PNG, and all else
 # packed in gpu_check.tar.gz. A part that fails does not stop the next.
 # Exit: 0 all parts passed, 1 a part failed or was skipped, 2 usage, 4 no GPU.
 set -uo pipefail
@@ -15,10 +16,20 @@ readonly PACK_S=15
 readonly MIN_PART_S=20    # a part with less time than this is not worth starting
 readonly MAX_ARCHIVE_BYTES=$((15 * 1024 * 1024))
 
-if [[ $# -ne 1 || -z $1 ]]; then
-  echo "usage: ${0##*/} OUTPUT_DIR" >&2
+readonly ALL_PARTS=(tests limits bench sweep-8b sweep-1b)
+readonly DEFAULT_PARTS=(tests limits bench sweep-8b) # what fits into the time
+
+usage() {
+  echo "usage: ${0##*/} OUTPUT_DIR [PART...]; parts: ${ALL_PARTS[*]}" >&2
   exit 2
-fi
+}
+
+[[ $# -ge 1 && -n $1 ]] || usage
+parts=("${@:2}")
+((${#parts[@]})) || parts=("${DEFAULT_PARTS[@]}")
+for part in "${parts[@]}"; do
+  [[ " ${ALL_PARTS[*]} " == *" $part "* ]] || usage
+done
 
 SECONDS=0
 repo=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd) || exit 2
@@ -62,6 +73,9 @@ run_part() {
   esac
   ((code == 0)) || tail -n 5 -- "$log"
 }
+
+# wanted PART: whether this part was asked for
+wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
 # sweep NAME MODEL LIMIT_S: one model's batch size curve, and its picture
 sweep() {
@@ -122,7 +136,7 @@ write_summary() {
     if [[ -f $work/limits.txt ]]; then
       printf '## Limits\n\n```\n%s\n```\n\n' "$(cat -- "$work/limits.txt")"
     fi
-    for log in "$work"/sweep-*.txt; do
+    for log in "$work"/bench.txt "$work"/sweep-*.txt; do
       [[ ! -f $log ]] || printf '## %s\n\n```\n%s\n```\n\n' "${log##*/}" "$(tail -n 25 -- "$log")"
     done
     echo "$failures failed or skipped, $SECONDS s in all."
@@ -142,14 +156,20 @@ rm -rf -- "$work"
 mkdir -p -- "$work" || exit 2
 describe_machine >"$out/machine.txt" 2>&1
 
-run_part "gpu tests" 150 "$out/gpu-tests.txt" "$python" -m pytest -m gpu -rs -p no:cacheprovider \
-  -W default # that machine's package versions may warn; here only the tests count
-grep -Eq '[0-9]+ passed' "$out/gpu-tests.txt" 2>/dev/null ||
-  note "gpu tests ran" "failed: none passed, see gpu-tests.txt" 0
-run_part "limits" 60 "$work/limits.txt" "$python" -m paretobench \
+if wanted tests; then
+  run_part "gpu tests" 200 "$out/gpu-tests.txt" "$python" -m pytest -m gpu -rs -p no:cacheprovider \
+    -W default # that machine's package versions may warn; here only the tests count
+  grep -Eq '[0-9]+ passed' "$out/gpu-tests.txt" 2>/dev/null ||
+    note "gpu tests ran" "failed: none passed, see gpu-tests.txt" 0
+fi
+! wanted limits || run_part "limits" 60 "$work/limits.txt" "$python" -m paretobench \
   limits --device cuda --seconds 25 --output-dir "$work/limits"
-sweep 1b llama-3.2-1b 120
-sweep 8b llama-3.1-8b 180
+# `generate` with a static cache compiles itself for every batch size: few sizes, few rounds
+! wanted bench || run_part "bench" 210 "$work/bench.txt" "$python" scripts/bench_runner.py \
+  --preset llama-3.1-8b --device cuda --dtype bfloat16 --context 1024 --batch-sizes 1,16,64 \
+  --rounds 2 --steps 24 --prefill 4x1024 --output-dir "$out/bench"
+! wanted sweep-8b || sweep 8b llama-3.1-8b 150
+! wanted sweep-1b || sweep 1b llama-3.2-1b 120
 
 finish
 ((failures == 0)) || exit 1

@@ -42,6 +42,7 @@ def make_point(
     gpu: bool = False,
     verdict: str | None = None,
     reason: str | None = None,
+    kv_budget_tokens: int | None = None,
     **figures: float | None,
 ) -> Point:
     """Return what a serving loop of affine step times would roughly measure."""
@@ -98,7 +99,7 @@ def make_point(
         values = dict.fromkeys(METRICS)
     verdict = verdict or ("overloaded" if overloaded else "valid")
     because = "served 71% of what arrived, and waits rose throughout" if overloaded else ""
-    identity = f"{workload} {load} {batch} {wait_ms}"
+    identity = f"{workload} {load} {batch} {wait_ms} {kv_budget_tokens}"
     return Point(
         settings=Settings(
             trial_id=content_hash(f"{identity} {repeat}"),
@@ -107,7 +108,7 @@ def make_point(
             policy="static",
             max_batch_size=batch,
             max_waiting_time_ms=float(wait_ms),
-            kv_budget_tokens=None,
+            kv_budget_tokens=kv_budget_tokens,
             max_prefill_tokens_per_step=None,
             load=load,
             load_kind=load_kind,

@@ -7,8 +7,10 @@ import pytest
 from paretobench.report import write_report
 from paretobench.report.figures import FIGURES
 from paretobench.report.figures.canvas import render, style
+from paretobench.report.figures.encoding import colour_scale
 from paretobench.report.figures.frontier import draw_frontier, staircase
 from paretobench.report.figures.frontier_title import frontier_title
+from paretobench.report.figures.series import load_families
 from paretobench.report.model import assemble
 from paretobench.results.reader import open_run
 
@@ -140,6 +142,35 @@ def test_staircase_joins_points_by_level_and_upright_lines_only(make_run, sweep)
     xs, ys = staircase(report.frontier, report)
     for (x0, y0), (x1, y1) in itertools.pairwise(zip(xs, ys, strict=True)):
         assert x0 == x1 or y0 == y1
+
+
+def test_where_only_the_kv_budget_varies_colour_shows_it(make_run, point):
+    report = assemble(
+        open_run(
+            make_run([point(batch=b, kv_budget_tokens=kv) for b in (4, 16) for kv in (96, 768)])
+        )
+    )
+    scale = colour_scale(report.configurations)
+    assert scale.heading == "KV budget"
+    assert [scale.label(value) for value in scale.values] == ["96 tokens", "768 tokens"]
+    assert len({scale.of(c) for c in report.configurations}) == 2
+    assert len(load_families(report.configurations)) == 2
+    assert len(load_families(report.configurations, by_limits=False)) == 1
+
+
+def test_where_waits_vary_too_colour_shows_the_wait(make_run, point):
+    report = assemble(
+        open_run(
+            make_run(
+                [
+                    point(batch=4, wait_ms=w, kv_budget_tokens=kv)
+                    for w in (0, 50)
+                    for kv in (96, 768)
+                ]
+            )
+        )
+    )
+    assert colour_scale(report.configurations).heading == "wait timeout"
 
 
 def test_title_gives_both_ends_of_the_frontier(make_run, point):

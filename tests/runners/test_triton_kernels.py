@@ -391,7 +391,7 @@ def test_the_fused_decoder_over_these_kernels_gives_the_tokens_of_generate(
         name="tiny",
         weights="random weights",
         options=Model(preset="nano", device="cpu"),
-        capture=capture,
+        make_capture=lambda: capture,
     )
     rng = np.random.default_rng(0)
     requests = [

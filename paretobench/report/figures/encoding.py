@@ -1,12 +1,16 @@
-"""How a configuration looks: colour is the wait timeout, shape the load, hollow not valid."""
+"""How a configuration looks: colour is the wait timeout (or the KV budget, where that alone is
+swept), shape the load, hollow not valid."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.report.figures.canvas import INK, MUTED
+from paretobench.report.text import wait_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,9 +47,57 @@ def ordered_colours(values: Iterable[float]) -> dict[float, str]:
     return {v: to_hex(scale(0.04 + 0.84 * i / (len(steps) - 1))) for i, v in enumerate(steps)}
 
 
-def wait_colours(configurations: Sequence[Configuration]) -> dict[float, str]:
-    """Return the colour of each wait timeout in ms."""
-    return ordered_colours(c.settings.max_waiting_time_ms for c in configurations)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColourScale:
+    """What colour says: `colours` by value, dark to light as values rise."""
+
+    shows_kv_budget: bool
+    colours: dict[float, str]
+
+    @property
+    def heading(self) -> str:
+        """What the legend calls it."""
+        return "KV budget" if self.shows_kv_budget else "wait timeout"
+
+    @property
+    def values(self) -> list[float]:
+        """The values swept, rising."""
+        return sorted(self.colours)
+
+    def value_of(self, configuration: Configuration) -> float:
+        """Return the value that a configuration's colour stands for."""
+        return _kv_budget(configuration) if self.shows_kv_budget else _wait(configuration)
+
+    def of(self, configuration: Configuration) -> str:
+        """Return a configuration's colour."""
+        return self.colours[self.value_of(configuration)]
+
+    def label(self, value: float) -> str:
+        """Return a value as people read it."""
+        if not self.shows_kv_budget:
+            return wait_label(value)
+        return "no limit" if math.isinf(value) else f"{value:,.0f} tokens"
+
+
+def colour_scale(configurations: Sequence[Configuration]) -> ColourScale:
+    """Return the scale of wait timeouts, or of KV budgets where those vary and no timeout does."""
+    waits = {_wait(c) for c in configurations}
+    budgets = {_kv_budget(c) for c in configurations}
+    prefills = {c.settings.max_prefill_tokens_per_step for c in configurations}
+    shows_kv_budget = len(waits) == len(prefills) == 1 < len(budgets)
+    return ColourScale(
+        shows_kv_budget=shows_kv_budget,
+        colours=ordered_colours(budgets if shows_kv_budget else waits),
+    )
+
+
+def _wait(configuration: Configuration) -> float:
+    return configuration.settings.max_waiting_time_ms
+
+
+def _kv_budget(configuration: Configuration) -> float:
+    budget = configuration.settings.kv_budget_tokens
+    return math.inf if budget is None else budget
 
 
 def thinned(values: Sequence[float]) -> list[float]:

@@ -11,7 +11,12 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import axis_label
 from paretobench.report.figures import frontier_labels, frontier_legend
 from paretobench.report.figures.canvas import INK, MUTED, new_figure
-from paretobench.report.figures.encoding import VERDICT_MARKS, load_marker, wait_colours
+from paretobench.report.figures.encoding import (
+    VERDICT_MARKS,
+    ColourScale,
+    colour_scale,
+    load_marker,
+)
 from paretobench.report.figures.frontier_title import frontier_title
 from paretobench.report.figures.labels import LabelPlacer
 from paretobench.report.figures.scales import Scale, latency_scale, throughput_scale
@@ -36,7 +41,7 @@ class Plane:
     report: Report
     across: Scale
     up: Scale
-    colours: dict[float, str]
+    colours: ColourScale
 
     def place(self, configuration: Configuration) -> tuple[float, float] | None:
         """Return where a configuration is drawn: at the edge if off scale, None if it cannot be."""
@@ -118,7 +123,7 @@ def _plane(axes: Axes, report: Report) -> Plane:
         report=report,
         across=throughput_scale([x for x, _ in measured]),
         up=latency_scale([y for _, y in measured], limits),
-        colours=wait_colours(report.configurations),
+        colours=colour_scale(report.configurations),
     )
     plane.across.apply(axes, "x")
     plane.up.apply(axes, "y")
@@ -164,7 +169,7 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
     place = plane.place(configuration)
     if place is None:
         return
-    colour = plane.colours[configuration.settings.max_waiting_time_ms]
+    colour = plane.colours.of(configuration)
     marker = load_marker(configuration.settings.load_kind)
     if configuration.is_valid and math.isfinite(sum(place)):
         _draw_repeats(plane, configuration, colour)
@@ -199,18 +204,19 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
 
 
 def _back_to_front(report: Report) -> list[Configuration]:
-    """Return the frontier last, and longer waits under shorter ones."""
+    """Return the frontier last, and larger values of what colour says under smaller ones."""
     front = {c.settings.configuration_id for c in report.frontier}
+    scale = colour_scale(report.configurations)
     return sorted(
         report.configurations,
-        key=lambda c: (c.settings.configuration_id in front, -c.settings.max_waiting_time_ms),
+        key=lambda c: (c.settings.configuration_id in front, -scale.value_of(c)),
     )
 
 
 def _marker_size(plane: Plane, configuration: Configuration) -> float:
-    """Return a size that falls a little with the wait: of equal points every colour is seen."""
-    waits = sorted(plane.colours)
-    share = waits.index(configuration.settings.max_waiting_time_ms) / max(len(waits) - 1, 1)
+    """Return a size that follows the colour a little: of equal points every colour is seen."""
+    values = plane.colours.values
+    share = values.index(plane.colours.value_of(configuration)) / max(len(values) - 1, 1)
     return 42 + 48 * share
 
 

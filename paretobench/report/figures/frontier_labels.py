@@ -76,7 +76,7 @@ def _star_text(report: Report, configuration: Configuration, names: str) -> str:
 
 def _star(plane: Plane, configuration: Configuration) -> tuple[float, float]:
     x, y = _place(plane, configuration)
-    colour = plane.colours[configuration.settings.max_waiting_time_ms]
+    colour = plane.colours.of(configuration)
     plane.axes.scatter(
         x, y, s=_STAR_SIZE, marker="*", color=colour, edgecolor=INK, lw=1.0, zorder=5
     )

@@ -17,7 +17,7 @@ from paretobench.report.figures.encoding import (
     side_legend,
     thinned,
 )
-from paretobench.report.text import one_line, plural, wait_label
+from paretobench.report.text import one_line, plural
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -31,7 +31,7 @@ _MAX_LIMITS = 3
 
 def add_legend(plane: Plane) -> None:
     """Explain every mark in the picture, and count what is off scale or was never measured."""
-    handles = [*_lines(plane), *_waits(plane), *_loads(plane), *_not_valid(plane)]
+    handles = [*_lines(plane), *_colours(plane), *_loads(plane), *_not_valid(plane)]
     side_legend(plane.axes, handles)
 
 
@@ -70,11 +70,11 @@ def _lines(plane: Plane) -> list[Line2D]:
     return handles
 
 
-def _waits(plane: Plane) -> list[Line2D]:
-    waits = sorted(plane.colours)
+def _colours(plane: Plane) -> list[Line2D]:
+    scale = plane.colours
     return [
-        legend_mark("wait timeout"),
-        *(dot(wait_label(wait), plane.colours[wait]) for wait in thinned(waits)),
+        legend_mark(scale.heading),
+        *(dot(scale.label(v), scale.colours[v]) for v in thinned(scale.values)),
     ]
 
 

@@ -9,15 +9,15 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import axis_label
 from paretobench.report.figures.canvas import INK, category_axis, fitted_y, new_figure
 from paretobench.report.figures.encoding import (
+    ColourScale,
+    colour_scale,
     dot,
     legend_mark,
     side_legend,
     thinned,
-    wait_colours,
 )
 from paretobench.report.figures.series import (
     batch_sizes,
-    by_wait,
     finite,
     largest,
     load_families,
@@ -25,7 +25,6 @@ from paretobench.report.figures.series import (
 )
 from paretobench.report.manifest import model_name, provenance_line
 from paretobench.report.model import Report
-from paretobench.report.text import wait_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +44,8 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
     )
     if len(batch_sizes(valid)) < 2:
         return "fewer than two batch sizes have valid trials"
-    families = load_families(valid)
+    colours = colour_scale(valid)
+    families = load_families(valid, by_limits=not colours.shows_kv_budget)
     shown = [n for n in largest(families, _MAX_ROWS) if len(batch_sizes(families[n])) > 1]
     if not shown:
         return "no load was run at two batch sizes with valid trials"
@@ -66,7 +66,6 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
         wspace=0.25,
         hspace=0.42,
     )
-    colours = wait_colours(valid)
     for row, name in enumerate(shown):
         _draw_latency(grid[row][0], families[name], colours, name)
         _draw_throughput(grid[row][1], families[name], colours, report.throughput)
@@ -75,7 +74,7 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
 
 
 def _draw_latency(
-    axes: Axes, family: Sequence[Configuration], colours: dict[float, str], name: str
+    axes: Axes, family: Sequence[Configuration], colours: ColourScale, name: str
 ) -> None:
     values: list[float] = []
     for metric, style, width in _LATENCIES:
@@ -87,7 +86,7 @@ def _draw_latency(
 
 
 def _draw_throughput(
-    axes: Axes, family: Sequence[Configuration], colours: dict[float, str], metric: str
+    axes: Axes, family: Sequence[Configuration], colours: ColourScale, metric: str
 ) -> None:
     fitted_y(axes, _draw_lines(axes, family, colours, metric, "-", 1.8))
     axes.set_xlabel("max batch size")
@@ -97,7 +96,7 @@ def _draw_throughput(
 def _draw_lines(
     axes: Axes,
     family: Sequence[Configuration],
-    colours: dict[float, str],
+    colours: ColourScale,
     metric: str,
     style: object,
     width: float,
@@ -105,17 +104,21 @@ def _draw_lines(
     sizes = batch_sizes(family)
     category_axis(axes, [str(size) for size in sizes])
     drawn: list[float] = []
-    waits = sorted(colours)
-    for wait, line in reversed(by_wait(family).items()):
-        # shorter waits on top and finer: where lines coincide, each is still seen
-        extra = 1.6 * waits.index(wait) / max(len(waits) - 1, 1)
+    values = colours.values
+    for value in reversed(values):
+        line = sorted(
+            (c for c in family if colours.value_of(c) == value),
+            key=lambda c: c.settings.max_batch_size,
+        )
+        # smaller values on top and finer: where lines coincide, each is still seen
+        extra = 1.6 * values.index(value) / max(len(values) - 1, 1)
         pairs = [(sizes.index(c.settings.max_batch_size), finite(c, metric)) for c in line]
         xs = [x for x, y in pairs if y is not None]
         ys = [y for _, y in pairs if y is not None]
         axes.plot(
             xs,
             ys,
-            color=colours[wait],
+            color=colours.colours[value],
             linestyle=style,
             lw=width + extra,
             marker="o",
@@ -125,14 +128,14 @@ def _draw_lines(
     return drawn
 
 
-def _add_legend(axes: Axes, colours: dict[float, str]) -> None:
+def _add_legend(axes: Axes, colours: ColourScale) -> None:
     side_legend(
         axes,
         [
             legend_mark("latency"),
             legend_mark("p95", color=INK, linestyle="-", lw=1.8),
             legend_mark("p50", color=INK, linestyle=(0, (3, 1.6)), lw=1.1),
-            legend_mark("wait timeout"),
-            *(dot(wait_label(wait), colours[wait]) for wait in thinned(sorted(colours))),
+            legend_mark(colours.heading),
+            *(dot(colours.label(v), colours.colours[v]) for v in thinned(colours.values)),
         ],
     )

@@ -11,11 +11,14 @@ from paretobench.report.text import memory_label, one_line
 CLOSED_LOOP = "closed_loop"
 
 
-def load_families(configurations: Sequence[Configuration]) -> dict[str, list[Configuration]]:
+def load_families(
+    configurations: Sequence[Configuration], *, by_limits: bool = True
+) -> dict[str, list[Configuration]]:
     """Return the configurations under each load, by a name that stays along a sweep of batch sizes.
 
     Closed loops whose number of clients follows the batch size are one family. With several
-    workloads, policies, KV budgets or prefill limits each has families of its own.
+    workloads or policies each has families of its own; and unless told otherwise with several KV
+    budgets or prefill limits.
     """
     workloads = {c.settings.workload for c in configurations}
     policies = {c.settings.policy for c in configurations}
@@ -30,7 +33,7 @@ def load_families(configurations: Sequence[Configuration]) -> dict[str, list[Con
             parts.append(c.settings.workload)
         if len(policies) > 1:
             parts.append(c.settings.policy)
-        if len(limits) > 1:
+        if by_limits and len(limits) > 1:
             parts.append(memory_label(c.settings) or "no KV limit")
         families.setdefault(one_line(" · ".join(parts), limit=64), []).append(c)
     return families

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -58,12 +59,12 @@ def make_runner(
     name: str,
     weights: str,
     options: Model,
-    capture: Capture | None = None,
+    make_capture: Callable[[], Capture] | None = None,
     readback: Readback | None = None,
 ) -> TorchRunner:
     """Return a runner over a transformers causal LM, which is the runner's from now on.
 
-    Its logits are compared with those that the model gave by itself. `capture` and `readback`
+    Its logits are compared with those that the model gave by itself. `make_capture` and `readback`
     replace the device's own. Raises as `build_runner`.
     """
     on_cuda = model.device.type == "cuda"
@@ -85,15 +86,15 @@ def make_runner(
             f"{name}: the weights fit on {model.device}, but nothing beside them "
             f"({(str(error).splitlines() or ['out of memory'])[0]}); choose a smaller model"
         ) from error
-    if on_cuda and capture is None and _wants_graphs(options, backend):
-        capture = CudaCapture()
+    if on_cuda and make_capture is None and _wants_graphs(options, backend):
+        make_capture = CudaCapture
     return TorchRunner(
         backend,
         kernels,
         name=name,
         weights=weights,
         max_positions=max_positions,
-        capture=capture,
+        make_capture=make_capture,
         readback=readback or (LateReadback() if on_cuda else None),
         facts={"quantization": options.quantization, **facts},
     )

@@ -36,8 +36,8 @@ class TorchRunner:
     """A `Runner` over a model: packed steps, no padding between requests.
 
     `name` and `weights` are for people: "nano", "random weights". `max_positions` is the longest
-    prompt + output that is computed exactly. With `capture`, decode steps are recorded and
-    replayed. `facts` are further entries of `describe`.
+    prompt + output that is computed exactly. With `make_capture`, decode steps are recorded and
+    replayed; it is called anew for every layout of slots. `facts` are further entries of `describe`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TorchRunner:
         name: str,
         weights: str,
         max_positions: int | None,
-        capture: Capture | None = None,
+        make_capture: Callable[[], Capture] | None = None,
         readback: Readback | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class TorchRunner:
         self._name = name
         self._weights = weights
         self._max_positions = max_positions
-        self._capture = capture
+        self._make_capture = make_capture
         self._facts = facts or {}
         self._readback = readback or ImmediateReadback()
         self._cache = SlotCache(backend.kv_shape, dtype=backend.dtype, device=backend.device)
@@ -240,10 +240,14 @@ class TorchRunner:
         has_slots = max_batch_size <= self._cache.num_slots or self._memory_is_full
         if slot_tokens > self._cache.slot_tokens or not has_slots:
             self._lay_out(max_batch_size, slot_tokens)
-        if self._capture is not None:
+        if self._make_capture is not None:
             if self._graphs is None:
                 self._graphs = DecodeGraphs(
-                    self._backend, self._cache, self._kernels, self._rows, capture=self._capture
+                    self._backend,
+                    self._cache,
+                    self._kernels,
+                    self._rows,
+                    capture=self._make_capture(),
                 )
             rows = min(max_batch_size, self._cache.num_slots)
             self._graphs.record(max_rows=rows, max_tokens=slot_tokens)
