@@ -67,6 +67,7 @@ def make_runner(
     Its logits are compared with those that the model gave by itself. `make_capture` and `readback`
     replace the device's own. Raises as `build_runner`.
     """
+    require_options(options, model.device, model.dtype)
     on_cuda = model.device.type == "cuda"
     try:
         expected = reference_logits(model)

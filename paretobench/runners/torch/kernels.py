@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from paretobench.core.errors import EnvironmentUnfitError, UserInputError
+from paretobench.core.errors import EnvironmentUnfitError
 from paretobench.runners.torch.cpu_kernels import CpuKernels, load_cpu_kernels
 from paretobench.runners.torch.elementwise import rotate
 from paretobench.runners.torch.slots import KVShape
@@ -75,15 +75,9 @@ def choose_kernels(
 ) -> AttentionKernels:
     """Return the fastest kernels that run on this device for heads of this shape.
 
-    Raises UserInputError for `triton` on a CPU, EnvironmentUnfitError where what was asked for
-    does not run.
+    Raises EnvironmentUnfitError where what was asked for does not run.
     """
     if device.type == "cpu":
-        if option == "triton":
-            raise UserInputError(
-                "model.attention: triton needs an NVIDIA GPU, found device cpu; "
-                "give auto or sdpa, or a GPU with `device: cuda`"
-            )
         return AttentionKernels(slots=None if option == "sdpa" else _cpu_kernels(shape, dtype))
     causal = first_that_runs(
         [(b, partial(_try_causal, b, heads, shape, dtype, device)) for b in _NAMES],

@@ -36,8 +36,8 @@ class TorchRunner:
     """A `Runner` over a model: packed steps, no padding between requests.
 
     `name` and `weights` are for people: "nano", "random weights". `max_positions` is the longest
-    prompt + output that is computed exactly. With `make_capture`, decode steps are recorded and
-    replayed; it is called anew for every layout of slots. `facts` are further entries of `describe`.
+    prompt + output that is computed exactly. With `make_capture`, called anew for every layout of
+    slots, decode steps are recorded and replayed. `facts` are further entries of `describe`.
     """
 
     def __init__(
