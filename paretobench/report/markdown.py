@@ -26,6 +26,7 @@ from paretobench.report.text import (
     joined,
     markdown,
     marked,
+    memory_label,
     number,
     plural,
     short_label,
@@ -111,14 +112,17 @@ def _frontier_lines(report: Report) -> list[str]:
     several_workloads = len(report.workloads) > 1
     several_policies = len({c.settings.policy for c in report.configurations}) > 1
     header = ["workload"] if several_workloads else []
+    limited = any(memory_label(c.settings) for c in report.frontier)
     header += ["load", *(["policy"] if several_policies else []), "batch", "wait"]
+    header += ["limits"] if limited else []
     rows = []
     for c in report.frontier:
         cells = [c.settings.workload] if several_workloads else []
         cells += [c.settings.load, *([c.settings.policy] if several_policies else [])]
         cells += [str(c.settings.max_batch_size), wait_label(c.settings.max_waiting_time_ms)]
+        cells += [memory_label(c.settings)] if limited else []
         rows.append([*cells, *(_with_spread(report, c, metric) for metric in columns)])
-    lines = table([*header, *map(column_title, columns)], rows, num_left=len(header) - 2)
+    lines = table([*header, *map(column_title, columns)], rows, num_left=len(header) - 2 - limited)
     notes = _table_notes(report, columns)
     return [*lines, "", *notes] if notes else lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paretobench.analysis.configurations import Configuration
 from paretobench.report.manifest import is_simulated, section
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
@@ -17,6 +18,7 @@ def trust_lines(report: Report) -> list[str]:
         *_run_caveats(report),
         *_package_caveats(report),
         *_gpu_caveats(report),
+        *_memory_caveats(report),
         *_statistics_caveats(report),
     ]
     lines = [f"- {caveat}" for caveat in caveats]
@@ -69,6 +71,25 @@ def _gpu_caveats(report: Report) -> list[str]:
                 "Its work competed with what was measured."
             )
     return caveats
+
+
+def _memory_caveats(report: Report) -> list[str]:
+    """Say where requests waited for memory: there `max_batch_size` is not what limits."""
+    waited = [c for c in report.configurations if c.figures.get("num_kv_waited")]
+    if not waited:
+        return []
+    worst = max(waited, key=_share_waited)
+    label = markdown(configuration_label(worst.settings))
+    return [
+        f"In {plural(len(waited), 'configuration')} requests had to wait for memory for their keys "
+        f"and values (`num_kv_waited`), most in {label}: {_share_waited(worst):.0%} of them. There "
+        "the memory limits the batch, not `max_batch_size`."
+    ]
+
+
+def _share_waited(configuration: Configuration) -> float:
+    figures = configuration.figures
+    return (figures.get("num_kv_waited") or 0.0) / (figures.get("num_measured") or 1.0)
 
 
 def _statistics_caveats(report: Report) -> list[str]:

@@ -84,6 +84,17 @@ def test_what_casts_doubt_is_named(make_run, sweep):
     assert re.search(r"\| ~\d", text)
 
 
+def test_requests_that_waited_for_memory_are_said(make_run, point):
+    points = [
+        point(batch=4, kv_budget_tokens=768, num_kv_waited=0),
+        point(batch=64, kv_budget_tokens=768, num_kv_waited=96, num_measured=384),
+    ]
+    text = text_of(make_run(points))
+    assert "In 1 configuration requests had to wait for memory" in text
+    assert "batch 64, wait 0 ms, KV 768 tokens, closed loop ×64: 25% of them" in text
+    assert "| wait | limits |" in text
+
+
 def test_dirty_commit_is_named(make_run, sweep):
     folder = make_run(sweep())
     assert "commit 1a2b3c4+dirty" in text_of(folder)

@@ -78,7 +78,7 @@ def make_runner(
             kernels,
             expected,
             name=type(model).__name__,
-            bound=QUANTISED_BOUND if options.quantization else None,
+            bound=QUANTISED_BOUND[options.quantization] if options.quantization else None,
         )
     except (MemoryError, RuntimeError, DeviceOutOfMemoryError) as error:
         if not is_out_of_memory(error):
