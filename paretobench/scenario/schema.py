@@ -50,7 +50,7 @@ def _auto_or(number: Any) -> Any:
     return Annotated[Auto | Annotated[number, Tag("number")], Discriminator(_number_or_word)]
 
 
-AutoOrBool: TypeAlias = Literal["auto"] | bool
+AutoOrBool: TypeAlias = Literal["auto", True, False]
 
 
 class Model(StrictModel):

@@ -370,6 +370,18 @@ def test_a_prompt_longer_than_the_model_exits_2_before_measuring(
     assert not (tmp_path / "results").exists()
 
 
+def test_a_kv_budget_smaller_than_a_request_exits_2_before_measuring(
+    run: Run, model_scenario: Path, tmp_path: Path
+) -> None:
+    model_scenario.write_text(
+        MODEL_SCENARIO.replace("max_batch_size:", "kv_budget_tokens: 5, max_batch_size:")
+    )
+    result = run("sweep", model_scenario)
+    assert result.code == 2
+    assert "batching.kv_budget_tokens must hold the longest request" in result.err
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_disk_that_fills_up_while_the_report_is_written_exits_3(
     run: Run, scenario_file: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,11 @@ def test_every_scenario_in_the_repository_is_valid(path: Path) -> None:
         ("model.preset", "nanoo", "did you mean 'nano'?"),
         ("model.path", "./x", "model must give exactly one of preset, path and hub"),
         ("model.device", "gpu", "model.device must match"),
+        ("model.backend", "fast", "must be 'auto', 'fused' or 'transformers', found 'fast'"),
+        ("model.cuda_graphs", "maybe", "must be 'auto', True or False, found 'maybe'"),
+        ("model.quantization", "int4", "must be 'int8' or 'fp8', found 'int4'"),
+        ("batching.kv_budget_tokens", -4, "batching.kv_budget_tokens must be ≥ 2, found -4"),
+        ("batching.max_prefill_tokens_per_step", 0, "must be ≥ 1, found 0"),
         ("model", 3, "model must be a mapping of keys, found 3"),
         (
             "workload.output_tokens",
