@@ -246,6 +246,34 @@ def test_replayed_steps_read_late_give_the_same_tokens(
     assert all(recorded.num_replays)
 
 
+def test_a_context_that_outgrows_a_recorded_bound_takes_the_next() -> None:
+    recorded = Recorded()
+    runner = make(LLAMA, make_capture=lambda: recorded)
+    request = Request(request_id=0, arrival_s=0.0, prompt_tokens=250, output_tokens=20)
+    prompt = np.random.default_rng(0).integers(512, size=250)
+    runner.start_trial(max_batch_size=1, max_request_tokens=300, prompts=lambda _: prompt)
+    found = [runner.step([request] if i == 0 else []).tokens[0][1] for i in range(20)]
+    assert found == generated(build(LLAMA), prompt, 20)
+    # recorded largest first: 320 tokens, then 256
+    assert recorded.num_replays == [13, 6]
+
+
+def test_on_the_device_a_finished_row_stands_still_as_on_the_host() -> None:
+    runner = make(QWEN3, make_capture=Recorded)
+    requests = [
+        Request(request_id=i, arrival_s=0.0, prompt_tokens=5, output_tokens=n)
+        for i, n in enumerate((2, 30))
+    ]
+    prompt = np.arange(5)
+    runner.start_trial(max_batch_size=2, max_request_tokens=40, prompts=lambda _: prompt)
+    for step in range(30):
+        runner.step(requests if step == 0 else [])
+        if step:
+            assert runner._rows.positions[:2].tolist() == runner._table.positions.tolist()
+            assert runner._rows.owed[:2].tolist() == runner._table.owed.tolist()
+    assert runner._table.positions.tolist() == [5 + 2 - 1, 5 + 30 - 1]
+
+
 # In bfloat16 two correct implementations may part where the best two logits are this close.
 BFLOAT16_MARGIN = 0.2
 
