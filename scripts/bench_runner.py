@@ -304,7 +304,7 @@ def overhead_ms(runner: TorchRunner, prompts: np.ndarray, steps: int) -> float:
 
 def gap_us(runner: TorchRunner, prompts: np.ndarray, steps: int, step_ms: float) -> float | None:
     """Return how much longer a served step takes than its graph replayed back to back (CUDA)."""
-    if runner._graphs is None:
+    if runner._layout.graphs is None:
         return None
     batch, length = prompts.shape
     runner.start_trial(
@@ -319,10 +319,10 @@ def gap_us(runner: TorchRunner, prompts: np.ndarray, steps: int, step_ms: float)
     assert plan is not None
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     with torch.inference_mode():
-        runner._graphs.replay(plan)
+        runner._layout.graphs.replay(plan)
         begin.record()
         for _ in range(steps // 2):
-            runner._graphs.replay(plan)
+            runner._layout.graphs.replay(plan)
         end.record()
     end.synchronize()
     return 1e3 * (step_ms - begin.elapsed_time(end) / (steps // 2))

@@ -269,8 +269,8 @@ def test_on_the_device_a_finished_row_stands_still_as_on_the_host() -> None:
     for step in range(30):
         runner.step(requests if step == 0 else [])
         if step:
-            assert runner._rows.positions[:2].tolist() == runner._table.positions.tolist()
-            assert runner._rows.owed[:2].tolist() == runner._table.owed.tolist()
+            assert runner._layout.rows.positions[:2].tolist() == runner._table.positions.tolist()
+            assert runner._layout.rows.owed[:2].tolist() == runner._table.owed.tolist()
     assert runner._table.positions.tolist() == [5 + 2 - 1, 5 + 30 - 1]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,16 +15,16 @@ from paretobench.core.values import Request
 from paretobench.runners.base import Capacity, Prompts, StepResult
 from paretobench.runners.torch.attention import SlotAttention
 from paretobench.runners.torch.backends import Backend
-from paretobench.runners.torch.batch import pack, round_up
-from paretobench.runners.torch.budget import PeakMemory, kv_budget_tokens
-from paretobench.runners.torch.device_rows import DeviceRows, sample
+from paretobench.runners.torch.batch import pack
+from paretobench.runners.torch.device_rows import sample
 from paretobench.runners.torch.devices import describe_device
-from paretobench.runners.torch.graphs import Capture, DecodeGraphs
+from paretobench.runners.torch.graphs import Capture
 from paretobench.runners.torch.kernels import AttentionKernels
+from paretobench.runners.torch.layout import Layout
 from paretobench.runners.torch.memory import is_out_of_memory
 from paretobench.runners.torch.readback import ImmediateReadback, Readback
-from paretobench.runners.torch.slots import SlotCache
 from paretobench.runners.torch.table import SlotTable, StepPlan
+from paretobench.runners.torch.warm_up import warm_up
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -57,15 +55,9 @@ class TorchRunner:
         self._name = name
         self._weights = weights
         self._max_positions = max_positions
-        self._make_capture = make_capture
         self._facts = facts or {}
         self._readback = readback or ImmediateReadback()
-        self._cache = SlotCache(backend.kv_shape, dtype=backend.dtype, device=backend.device)
-        self._rows = DeviceRows(0, backend.device)
-        self._graphs: DecodeGraphs | None = None
-        self._set_aside_bytes = 0  # what the largest prefill and the graphs took in the warm-up
-        self._budget_tokens: int | None = None  # as measured for the layout at hand
-        self._memory_is_full = False  # the layout has all the slots that fit
+        self._layout = Layout(backend, kernels, make_capture)
         self._table = SlotTable(0)
         self._prompts: Prompts | None = None
         self._kv_budget_tokens: int | None = None
@@ -102,13 +94,13 @@ class TorchRunner:
                 f"workload: {self._name} computes prompt + output of at most {limit} tokens, "
                 f"found {max_request_tokens}; shorten prompt_tokens or output_tokens"
             )
-        self._end_trial()
+        self.end_trial()
         self._or_free(
             f"a slot of {max_request_tokens} tokens",
-            lambda: self._make_room(max_batch_size, max_request_tokens),
+            lambda: self._layout.make_room(max_batch_size, max_request_tokens),
         )
-        self._table = SlotTable(min(max_batch_size, self._cache.num_slots))
-        self._cache.request_tokens = max_request_tokens
+        self._table = SlotTable(min(max_batch_size, self._layout.cache.num_slots))
+        self._layout.cache.request_tokens = max_request_tokens
         self._prompts = prompts
         self._kv_budget_tokens = kv_budget_tokens
         self._max_prefill_tokens = max_prefill_tokens_per_step
@@ -122,14 +114,14 @@ class TorchRunner:
         `start_trial` may be called.
         """
         self._admit(join)
-        table = self._table
-        if self._graphs is not None:
-            self._or_free("a step's rows", lambda: self._sync(table))
+        table, cache = self._table, self._layout.cache
+        if (graphs := self._layout.graphs) is not None:
+            self._or_free("a step's rows", lambda: graphs.sync(table))
         plan = table.plan(self._max_prefill_tokens)
         if plan is not None:
             self._or_free(
                 f"a step of {plan.num_decode} decode rows and {plan.prompt_tokens} prompt tokens "
-                f"over {self._cache.num_slots} slots of {self._cache.slot_tokens} tokens",
+                f"over {cache.num_slots} slots of {cache.slot_tokens} tokens",
                 lambda: self._launch(plan),
             )
         tokens = self._or_free(
@@ -151,13 +143,13 @@ class TorchRunner:
         """Free the slots of these requests; others move into the holes."""
         with torch.inference_mode():
             for source, target, tokens in self._table.leave(request_ids):
-                self._cache.move(source, target, tokens)
-                self._rows.move(source, target)
+                self._layout.cache.move(source, target, tokens)
+                self._layout.rows.move(source, target)
 
     def capacity(self) -> Capacity:
         """Return what fits now."""
         budget = self._kv_budget_tokens
-        longest = self._cache.request_tokens or self._max_positions
+        longest = self._layout.cache.request_tokens or self._max_positions
         if budget is not None and longest is not None:
             longest = min(longest, budget)
         return Capacity(
@@ -174,38 +166,20 @@ class TorchRunner:
         max_request_tokens: int,
         max_prefill_tokens_per_step: int | None = None,
     ) -> None:
-        """Run a prefill and two decode steps at every size, the largest first.
-
-        The largest prefill is measured before the slots take the memory that is left. Sizes for
-        which there is no memory are passed over with a warning. Leaves all slots empty.
-        """
-        prompt_tokens = max(1, min(prompt_tokens, max_request_tokens - 3))
-        sizes = sorted(set(batch_sizes), reverse=True)
-        self._measure_set_aside(
-            sizes[0], prompt_tokens, max_request_tokens, max_prefill_tokens_per_step
+        """Run a prefill and two decode steps at every size, the largest first; see `warm_up`."""
+        warm_up(
+            self,
+            self._layout,
+            batch_sizes,
+            prompt_tokens=prompt_tokens,
+            max_request_tokens=max_request_tokens,
+            max_prefill_tokens=max_prefill_tokens_per_step,
         )
-        for size in sizes:
-            requests = [
-                Request(request_id=i, arrival_s=0.0, prompt_tokens=prompt_tokens, output_tokens=3)
-                for i in range(size)
-            ]
-            try:
-                self._start_warm_up(size, max_request_tokens, max_prefill_tokens_per_step)
-                fit = self._table.num_slots
-                if fit < size:
-                    logger.warning(
-                        "batch size %d: the memory holds %d requests of %d tokens; more than "
-                        "those wait", size, fit, max_request_tokens,
-                    )  # fmt: skip
-                self._run_to_the_end(requests[:fit])
-            except DeviceOutOfMemoryError as error:
-                logger.warning("batch size %d is not warmed up: %s", size, error)
-            self._end_trial()
 
     def describe(self) -> dict[str, Any]:
         """Return what is measured and on what; missing is None."""
         backend = self._backend
-        count = backend.num_parameters
+        count, graphs = backend.num_parameters, self._layout.graphs
         return {
             "kind": "torch",
             "model": f"{self._name} ({_count(count)} parameters, {self._weights})",
@@ -216,111 +190,24 @@ class TorchRunner:
             "backend": backend.name,
             "attention_backend": self._kernels.describe(),
             "linear_backend": backend.linear_backend,
-            "cuda_graphs": None if self._graphs is None else len(self._graphs),
-            "graph_capture_s": None if self._graphs is None else self._graphs.capture_s,
-            "kv_bytes_per_token": self._cache.token_bytes,
-            "kv_budget_tokens": self._budget_tokens,
-            "num_slots": self._cache.num_slots,
+            "cuda_graphs": None if graphs is None else len(graphs),
+            "graph_capture_s": None if graphs is None else graphs.capture_s,
+            "kv_bytes_per_token": self._layout.cache.token_bytes,
+            "kv_budget_tokens": self._layout.budget_tokens,
+            "num_slots": self._layout.cache.num_slots,
             **self._facts,
             **describe_device(backend.device),
         }
 
-    def _end_trial(self) -> None:
+    def end_trial(self) -> None:
+        """Empty all slots and drop what is still on its way to the host."""
         # what is still on its way belongs to the last trial; a device that is lost says so here
         self._readback.clear()
         self._table = SlotTable(0)
         self._prompts = None
         self._kv_budget_tokens = None
-        if self._graphs is not None:
-            self._graphs.forget()
-
-    def _make_room(self, max_batch_size: int, max_request_tokens: int) -> None:
-        """Have slots for that, within the memory that is free; a layout that has them stays."""
-        slot_tokens = round_up(max_request_tokens)
-        has_slots = max_batch_size <= self._cache.num_slots or self._memory_is_full
-        if slot_tokens > self._cache.slot_tokens or not has_slots:
-            self._lay_out(max_batch_size, slot_tokens)
-        if self._make_capture is not None:
-            if self._graphs is None:
-                self._graphs = DecodeGraphs(
-                    self._backend,
-                    self._cache,
-                    self._kernels,
-                    self._rows,
-                    capture=self._make_capture(),
-                )
-            rows = min(max_batch_size, self._cache.num_slots)
-            self._graphs.record(max_rows=rows, max_tokens=slot_tokens)
-
-    def _lay_out(self, max_batch_size: int, slot_tokens: int) -> None:
-        max_batch_size = max(max_batch_size, self._cache.num_slots)
-        slot_tokens = max(slot_tokens, self._cache.slot_tokens)
-        self._give_back()
-        device = self._backend.device
-        self._budget_tokens = kv_budget_tokens(
-            device,
-            set_aside_bytes=self._set_aside_bytes,
-            token_bytes=self._cache.token_bytes,
-        )
-        # one slot more is allocated, for rows that only fill a bucket
-        fit = self._budget_tokens // slot_tokens - 1
-        self._memory_is_full = fit < max_batch_size
-        num_slots = min(max_batch_size, fit)
-        if num_slots < 1:
-            raise MemoryError(
-                f"out of memory: room for {self._budget_tokens} tokens of "
-                f"{self._cache.token_bytes} bytes, after what prefills and graphs need"
-            )
-        self._cache.reserve(num_slots=num_slots, slot_tokens=slot_tokens)
-        self._rows = DeviceRows(num_slots, device)
-
-    def _measure_set_aside(
-        self,
-        max_batch_size: int,
-        prompt_tokens: int,
-        max_request_tokens: int,
-        max_prefill_tokens: int | None,
-    ) -> None:
-        """Run the largest prefill on slots just large enough, and remember the memory it took."""
-        size = max_batch_size
-        if max_prefill_tokens is not None:
-            size = max(1, min(size, math.ceil(max_prefill_tokens / prompt_tokens)))
-        request_tokens = prompt_tokens + 3
-        requests = [
-            Request(request_id=i, arrival_s=0.0, prompt_tokens=prompt_tokens, output_tokens=3)
-            for i in range(size)
-        ]
-        try:
-            self._start_warm_up(size, request_tokens, max_prefill_tokens)
-            with PeakMemory(self._backend.device) as peak:
-                self._run_to_the_end(requests[: self._table.num_slots])
-        except DeviceOutOfMemoryError as error:
-            logger.warning("the largest prefill does not fit: %s", error)
-        else:
-            self._set_aside_bytes = peak.num_bytes
-            if self._graphs is not None:
-                self._set_aside_bytes += self._graphs.bytes_for(max_batch_size, max_request_tokens)
-        self._end_trial()
-        self._give_back()
-
-    def _start_warm_up(
-        self, size: int, max_request_tokens: int, max_prefill_tokens: int | None
-    ) -> None:
-        rng = np.random.default_rng(0)
-        self.start_trial(
-            max_batch_size=size,
-            max_request_tokens=max_request_tokens,
-            prompts=lambda r: rng.integers(self.vocab_size, size=r.prompt_tokens),
-            max_prefill_tokens_per_step=max_prefill_tokens,
-        )
-
-    def _run_to_the_end(self, requests: Sequence[Request]) -> None:
-        """Let requests of three tokens join, and run until everybody has theirs."""
-        owed = sum(request.output_tokens for request in requests)
-        join = requests
-        while owed:
-            owed -= len(self.step(join).tokens)
-            join = ()
+        if self._layout.graphs is not None:
+            self._layout.graphs.forget()
 
     def _admit(self, join: Sequence[Request]) -> None:
         # neighbours of one length are computed as one
@@ -336,22 +223,19 @@ class TorchRunner:
         assert request.prompt_tokens >= 1
         assert request.output_tokens >= 1
         tokens = request.prompt_tokens + request.output_tokens
-        assert tokens <= self._cache.request_tokens, "a request longer than a slot"
+        assert tokens <= self._layout.cache.request_tokens, "a request longer than a slot"
         # outside, a GPU would trip over it and not be usable again
         assert prompt.min() >= 0
         assert prompt.max() < self.vocab_size
         return prompt
 
-    def _sync(self, table: SlotTable) -> None:
-        assert self._graphs is not None
-        self._graphs.sync(table)
-
     def _launch(self, plan: StepPlan) -> None:
         """Queue a step and the reading of its tokens: decode rows replayed where recorded."""
-        if self._graphs is None or not plan.num_decode:
+        graphs = self._layout.graphs
+        if graphs is None or not plan.num_decode:
             parts = [self._compute(plan)]
         else:
-            parts = [self._graphs.replay(plan)]
+            parts = [graphs.replay(plan)]
             if plan.chunks:
                 parts.append(self._compute(plan.without_decode_rows()))
         if plan.deliveries:
@@ -359,15 +243,15 @@ class TorchRunner:
 
     def _compute(self, plan: StepPlan) -> torch.Tensor:
         """Queue a packed batch; return what it reports of its wanted rows, on the device."""
-        batch = pack(plan, self._rows.tokens)
-        attention = SlotAttention(batch, self._cache, self._kernels)
+        batch = pack(plan, self._layout.rows.tokens)
+        attention = SlotAttention(batch, self._layout.cache, self._kernels)
         tokens, reported = sample(self._backend.logits(batch, attention))
         # decode rows that have all their tokens feed on in vain: nothing reads what they give
         decode = plan.num_decode
-        self._rows.tokens[:decode] = tokens[:decode]
+        self._layout.rows.tokens[:decode] = tokens[:decode]
         last = [chunk.slot for chunk in plan.chunks if chunk.is_last]
         if last:  # in neighbouring slots: prompts end in the order of their slots
-            self._rows.tokens[last[0] : last[-1] + 1] = tokens[decode:]
+            self._layout.rows.tokens[last[0] : last[-1] + 1] = tokens[decode:]
         return reported
 
     def _require_finite(self, tokens: Sequence[tuple[int, int]]) -> None:
@@ -377,15 +261,6 @@ class TorchRunner:
                 f"{self._name}: logits of {len(bad)} of {len(tokens)} requests are NaN or infinite "
                 f"(request {bad[0]}); check the weights, or give dtype: float32"
             )
-
-    def _give_back(self) -> None:
-        """Free slots and recorded steps."""
-        self._graphs = None
-        self._memory_is_full = False
-        self._cache.free()
-        gc.collect()
-        if self._backend.device.type == "cuda":
-            torch.cuda.empty_cache()
 
     def _or_free(self, what: str, run: Callable[[], Result]) -> Result:
         """Return `run()`; where memory runs out, free ours and raise DeviceOutOfMemoryError."""
@@ -397,8 +272,8 @@ class TorchRunner:
                 raise
             reason = (str(error).splitlines() or ["out of memory"])[0]
         # outside the handler: the traceback is gone, and with it the activations in its frames
-        self._end_trial()
-        self._give_back()
+        self.end_trial()
+        self._layout.give_back()
         raise DeviceOutOfMemoryError(
             f"{self._name} on {self._backend.device}: no memory for {what} ({reason}); "
             "lower max_batch_size, or prompt_tokens and output_tokens"
