@@ -31,11 +31,13 @@ from paretobench.runners.torch.models import random_model  # noqa: E402
 from paretobench.runners.torch.quantised import dequantise, quantise_int8  # noqa: E402
 from paretobench.runners.torch.triton_kernels import (  # noqa: E402
     decode_attention,
+    plan_splits,
+    rotate_and_store,
+)
+from paretobench.runners.torch.triton_linear import (  # noqa: E402
     int8_linear,
     plan_matmul,
-    plan_splits,
     quantise_rows_fp8,
-    rotate_and_store,
 )
 from paretobench.scenario.presets import PRESETS  # noqa: E402
 from paretobench.scenario.schema import Model  # noqa: E402

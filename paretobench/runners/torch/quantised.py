@@ -213,7 +213,7 @@ def _quantise_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 @cache
 def _int8_kernel() -> Callable[..., torch.Tensor] | None:
     try:
-        from paretobench.runners.torch.triton_kernels import int8_linear
+        from paretobench.runners.torch.triton_linear import int8_linear
     except ImportError:
         return None
     return int8_linear
@@ -222,7 +222,7 @@ def _int8_kernel() -> Callable[..., torch.Tensor] | None:
 @cache
 def _rows_kernel() -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None:
     try:
-        from paretobench.runners.torch.triton_kernels import quantise_rows_fp8
+        from paretobench.runners.torch.triton_linear import quantise_rows_fp8
     except ImportError:
         return None
     return quantise_rows_fp8

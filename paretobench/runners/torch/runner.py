@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -26,7 +25,6 @@ from paretobench.runners.torch.readback import ImmediateReadback, Readback
 from paretobench.runners.torch.table import SlotTable, StepPlan
 from paretobench.runners.torch.warm_up import warm_up
 
-logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
