@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from paretobench.runners.torch.graphs import Capture, CudaCapture
 from paretobench.runners.torch.kernels import AttentionKernels, choose_kernels
 from paretobench.runners.torch.memory import is_out_of_memory
 from paretobench.runners.torch.models import load_model
+from paretobench.runners.torch.quantised import quantised_linear, require_quantisation
 from paretobench.runners.torch.readback import LateReadback, Readback
 from paretobench.runners.torch.reference import (
     QUANTISED_BOUND,
@@ -120,8 +122,6 @@ def require_options(model: Model, device: torch.device, dtype: torch.dtype) -> N
                 f"give backend: fused, or leave {option} out"
             )
     if model.quantization is not None:
-        from paretobench.runners.torch.quantised import require_quantisation
-
         require_quantisation(model.quantization, device, dtype)
 
 
@@ -140,10 +140,7 @@ def _backend(model: Any, options: Model) -> tuple[Backend, AttentionKernels, dic
     elementwise = _elementwise(model, options, shape, heads)
     quantise = None
     if options.quantization is not None:
-        from paretobench.runners.torch.quantised import quantised_linear
-
-        kind = options.quantization
-        quantise = lambda weight, bias: quantised_linear(weight, bias, kind)  # noqa: E731
+        quantise = partial(quantised_linear, kind=options.quantization)
     fused = FusedDecoder(
         model, elementwise=elementwise, quantise=quantise, slot_kernels=kernels.slots
     )
