@@ -103,9 +103,14 @@ class StepShare:
 def step_shares(
     steps: Sequence[StepRecord], counts: ModelCounts, ceilings: Ceilings
 ) -> tuple[StepShare, ...]:
-    """Return each step against its limit; none where the device's rates were not measured."""
+    """Return each step against its limit; none where the device's rates were not measured.
+
+    Calls in which no step ended (the device may be a step ahead of the host) are left out.
+    """
     found = []
     for step in steps:
+        if not step.decode_rows + step.prompt_tokens:
+            continue
         limit = step_limit(counts, ceilings, recorded_work(step))
         if limit is None:
             return ()

@@ -60,7 +60,8 @@ class StepRecord:
     `batch_size` counts the requests that held a slot, joiners included; `decode_rows` those that
     decoded, of whom `padded_tokens` already had all their tokens; `prompt_tokens` the tokens of
     prompts computed; `kv_tokens` the cache entries attended to; `new_tokens` the tokens that
-    became visible to the host (a device may be a step ahead); `queue_depth` who still waited.
+    became visible to the host; `queue_depth` who still waited. Where the device is a step ahead of
+    the host, all of these are of the step that ended in this call: its first call has none.
     `close_reason` says why the group that joined was closed, None where none joined.
     """
 

@@ -29,7 +29,7 @@ class Capacity:
 
 
 class StepResult(NamedTuple):
-    """One step: the `(request_id, token)` that the host can see now, and what was computed.
+    """What the host can see after a step: `(request_id, token)`, and what was computed for them.
 
     Of `decode_rows`, `padded_rows` are of requests that have all their tokens. `num_prompts` and
     `prompt_tokens` count prompts worked on and tokens of them; `kv_tokens` the cache entries
@@ -72,8 +72,8 @@ class Runner(Protocol):
     def step(self, join: Sequence[Request]) -> StepResult:
         """Run one step over the requests in slots and those that join, who must fit.
 
-        The tokens of a step may come with the result of the next: a runner need not wait for its
-        device. Once nobody is owed anything that was not computed, a step returns what remains.
+        The result may be that of the step before: a runner need not wait for its device. Once
+        nobody is owed anything that was not computed, a step returns what remains.
         Raises DeviceOutOfMemoryError or another TrialError; after it only `start_trial` may be
         called.
         """

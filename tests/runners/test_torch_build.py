@@ -91,7 +91,7 @@ def test_another_activation_is_not_fused() -> None:
         ({"quantization": "fp8"}, r"model.quantization: fp8 needs an NVIDIA GPU"),
         ({"quantization": "fp8", "backend": "transformers"}, r"works in the fused decoder alone"),
         ({"compile": True, "backend": "transformers"}, r"model.compile: works in the fused"),
-        ({"dtype": "float16"}, r"float16 on a CPU is emulated \(about 1 GFLOP/s"),
+        ({"dtype": "float16"}, r"float16 on a CPU is emulated \(1 to 53 GFLOP/s"),
     ],
 )
 def test_what_a_cpu_does_not_do_is_refused_before_anything_is_loaded(

@@ -13,6 +13,8 @@ from paretobench.core.errors import CheckpointError
 from paretobench.core.values import Request
 from paretobench.runners.torch import TorchRunner, make_runner
 from paretobench.runners.torch.models import random_model
+from paretobench.runners.torch.readback import Arrived
+from paretobench.runners.torch.table import StepPlan
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.schema import Model
 
@@ -198,17 +200,16 @@ class ReadsLate:
     """A readback of a device that is one step ahead of the host."""
 
     def __init__(self) -> None:
-        self.steps: list[list[tuple[int, int]]] = []
+        self.steps: list[Arrived] = []
 
-    def push(self, parts: Any, deliveries: Any) -> None:
-        tokens = [token for part in parts for token in part.tolist()]
-        self.steps.append([(request_id, tokens[row]) for request_id, row in deliveries])
+    def push(self, parts: Any, plan: StepPlan) -> None:
+        self.steps.append(Arrived.of(plan, [token for part in parts for token in part.tolist()]))
 
-    def collect(self, *, wait_for_all: bool) -> list[tuple[int, int]]:
+    def collect(self, *, wait_for_all: bool) -> list[Arrived]:
         keep = 0 if wait_for_all else 1
         arrived = self.steps[: len(self.steps) - keep]
         self.steps = self.steps[len(arrived) :]
-        return [pair for step in arrived for pair in step]
+        return arrived
 
     def clear(self) -> None:
         self.steps = []
@@ -244,6 +245,26 @@ def test_replayed_steps_read_late_give_the_same_tokens(
     assert len(recorded.num_replays) == 4  # 1, 2, 4 and 7 rows, one bound on the context
     assert sum(recorded.num_replays) > 50
     assert all(recorded.num_replays)
+
+
+def test_a_late_step_is_reported_with_what_it_computed() -> None:
+    runner = make(QWEN3, make_capture=Recorded, readback=ReadsLate())
+    request = Request(request_id=0, arrival_s=0.0, prompt_tokens=5, output_tokens=2)
+    prompt = np.arange(5)
+    runner.start_trial(
+        max_batch_size=1,
+        max_request_tokens=40,
+        prompts=lambda _: prompt,
+        max_prefill_tokens_per_step=3,
+    )
+    results = [runner.step([request] if i == 0 else []) for i in range(5)]
+    assert [(r.prompt_tokens, r.decode_rows, len(r.tokens)) for r in results] == [
+        (0, 0, 0),
+        (3, 0, 0),
+        (2, 0, 1),
+        (0, 1, 1),
+        (0, 0, 0),
+    ]
 
 
 def test_a_context_that_outgrows_a_recorded_bound_takes_the_next() -> None:

@@ -269,16 +269,15 @@ def test_a_step_computes_no_more_of_prompts_than_its_limit() -> None:
 
 
 class _OneStepLate(NullRunner):
-    """Hands out a step's tokens with the next step, as a device does that is ahead of the host."""
+    """Hands out each step's result with the next, as a device does that is ahead of the host."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._late: list[tuple[int, int]] = []
+        self._late = StepResult(tokens=[])
 
     def step(self, join: object) -> StepResult:
-        result = super().step(join)  # type: ignore[arg-type]
-        late, self._late = self._late, list(result.tokens)
-        return result._replace(tokens=late)
+        late, self._late = self._late, super().step(join)  # type: ignore[arg-type]
+        return late
 
 
 def test_tokens_that_come_a_step_late_are_all_delivered() -> None:
@@ -287,6 +286,9 @@ def test_tokens_that_come_a_step_late_are_all_delivered() -> None:
         if record.measured:
             assert record.status == "finished"
             assert len(record.token_times_s) == record.output_tokens
+    first, second = trace.steps[:2]
+    assert (first.prompt_tokens, first.new_tokens) == (0, 0)
+    assert (second.phase, second.prompt_tokens, second.new_tokens) == ("prefill", 21, 4)
 
 
 def test_running_out_of_memory_ends_the_trial_and_keeps_its_records() -> None:

@@ -1,7 +1,7 @@
 """The fused decoder: Llama and Qwen3 over packed batches, from the weights of transformers.
 
-Query, key and value are one matrix product, gate and up another, and nothing is computed that a
-step does not need. The structure is that of transformers' `modeling_llama` and `modeling_qwen3`.
+Query, key and value are one matrix product, gate and up another; the head sees only the rows whose
+token is wanted. The structure is that of transformers' `modeling_llama` and `modeling_qwen3`.
 """
 
 from __future__ import annotations

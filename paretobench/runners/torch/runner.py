@@ -104,10 +104,10 @@ class TorchRunner:
         self._max_prefill_tokens = max_prefill_tokens_per_step
 
     def step(self, join: Sequence[Request]) -> StepResult:
-        """Queue one step; return the tokens that the host can see, and what was computed.
+        """Queue one step; return what the host can see, and what was computed for it.
 
-        With a late readback those are the tokens of the step before, and where nobody is owed
-        anything more, all that are still on their way.
+        With a late readback that is the step before; and where nobody is owed anything more, the
+        last one, which is still on its way.
         Raises DeviceOutOfMemoryError; TrialError where logits are not finite. After either only
         `start_trial` may be called.
         """
@@ -122,19 +122,19 @@ class TorchRunner:
                 f"over {cache.num_slots} slots of {cache.slot_tokens} tokens",
                 lambda: self._launch(plan),
             )
-        tokens = self._or_free(
+        arrived = self._or_free(
             "reading tokens back", lambda: self._readback.collect(wait_for_all=plan is None)
         )
+        tokens = [pair for done in arrived for pair in done.tokens]
         self._require_finite(tokens)
-        if plan is None:
-            return StepResult(tokens=tokens)
+        plans = [done.plan for done in arrived]  # never more than one
         return StepResult(
             tokens=tokens,
-            decode_rows=plan.num_decode,
-            padded_rows=plan.num_padded,
-            num_prompts=len(plan.chunks),
-            prompt_tokens=plan.prompt_tokens,
-            kv_tokens=plan.kv_tokens,
+            decode_rows=sum(done.num_decode for done in plans),
+            padded_rows=sum(done.num_padded for done in plans),
+            num_prompts=sum(len(done.chunks) for done in plans),
+            prompt_tokens=sum(done.prompt_tokens for done in plans),
+            kv_tokens=sum(done.kv_tokens for done in plans),
         )
 
     def leave(self, request_ids: Sequence[int]) -> None:
@@ -236,8 +236,7 @@ class TorchRunner:
             parts = [graphs.replay(plan)]
             if plan.chunks:
                 parts.append(self._compute(plan.without_decode_rows()))
-        if plan.deliveries:
-            self._readback.push(parts, plan.deliveries)
+        self._readback.push(parts, plan)
 
     def _compute(self, plan: StepPlan) -> torch.Tensor:
         """Queue a packed batch; return what it reports of its wanted rows, on the device."""
