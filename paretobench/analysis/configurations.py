@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from paretobench.core.metrics import METRICS
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Verdict
 
@@ -46,9 +45,10 @@ def combine_repeats(points: Sequence[Point]) -> list[Configuration]:
 def _combine(repeats: list[Point]) -> Configuration:
     worst = min(repeats, key=lambda point: _SEVERITY.index(point.verdict))
     low = dict.fromkeys(name for point in repeats for name in point.low_percentiles)
+    names = dict.fromkeys(name for point in repeats for name in point.figures)
     return Configuration(
         settings=repeats[0].settings,
-        figures={name: _mean([p.figures.get(name) for p in repeats]) for name in METRICS},
+        figures={name: _mean([p.figures.get(name) for p in repeats]) for name in names},
         low_percentiles=tuple(low),
         num_repeats=len(repeats),
         verdict=worst.verdict,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.core.metrics import METRICS
+from paretobench.core.metrics import metric_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Margin:
         0.2
         """
         room = self.limit - self.value
-        if METRICS[self.metric].better == "higher":
+        if metric_of(self.metric).better == "higher":
             room = -room
         return room / self.limit if self.limit else room
 
@@ -124,7 +124,7 @@ def _infeasible(goal: Goal, candidates: Sequence[Configuration]) -> OperatingPoi
 
 def _why(goal: Goal, best: Configuration, num_feasible: int, num_candidates: int) -> str:
     verb = "highest" if goal.maximize else "lowest"
-    value = f"{_readable(_figure(best, goal.objective))} {METRICS[goal.objective].unit}"
+    value = f"{_readable(_figure(best, goal.objective))} {metric_of(goal.objective).unit}"
     if not goal.subject_to:
         return f"{verb} {goal.objective} of {num_candidates} valid configurations: {value}"
     limits = " and ".join(f"{n} {_sign(n)} {v:g}" for n, v in goal.subject_to.items())
@@ -153,4 +153,4 @@ def _readable(value: float) -> str:
 
 
 def _sign(metric: str) -> str:
-    return "≥" if METRICS[metric].better == "higher" else "≤"
+    return "≥" if metric_of(metric).better == "higher" else "≤"

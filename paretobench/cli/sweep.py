@@ -83,7 +83,7 @@ def sweep(
 
 def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
     from paretobench.targets.worker_target import WorkerTarget
-    from paretobench.workload.lengths import max_length, max_request_tokens
+    from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
 
     system = scenario.model or scenario.runner
     assert system is not None
@@ -92,9 +92,7 @@ def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
         system,
         batch_sizes=tuple(sorted(scenario.batching.max_batch_size)),
         max_request_tokens=max(max_request_tokens(t.workload) for t in trials),
-        max_prompt_tokens=max(
-            max_length(t.workload.prompt_tokens, column="prompt") for t in trials
-        ),
+        max_prompt_tokens=max(max_prompt_tokens(t.workload) for t in trials),
         max_prefill_tokens_per_step=None
         if None in prefill_limits
         else max(limit for limit in prefill_limits if limit is not None),

@@ -6,7 +6,7 @@ orders the columns of `points.csv` by it, and the report prints its units.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 LATENCY_KINDS = ("queue", "ttft", "tpot", "itl", "e2e")
@@ -76,8 +76,43 @@ METRICS: dict[str, Metric] = {
         _metric("num_measured", "requests", None, "requests measured"),
         _metric("num_kv_waited", "requests", "lower", "requests that waited for KV memory"),
         _metric("num_failed", "requests", "lower", "requests failed, rejected or unfinished"),
+        _metric("max_wait_ms", "ms", "lower", "longest wait"),
+        _metric("num_preemptions", "", "lower", "preemptions"),
+        _metric("recomputed_tokens", "tokens", "lower", "tokens computed again"),
     )
 }
+
+
+def qualified(class_name: str, name: str) -> str:
+    """Return the name of one class's figure.
+
+    >>> qualified("chat", "p95_e2e_ms")
+    'chat.p95_e2e_ms'
+    """
+    return f"{class_name}.{name}"
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """Return the class, None for all requests, and the metric that a figure's name stands for.
+
+    >>> split_name("chat.p95_e2e_ms"), split_name("p95_e2e_ms")
+    (('chat', 'p95_e2e_ms'), (None, 'p95_e2e_ms'))
+    """
+    class_name, _, metric = name.rpartition(".")
+    return class_name or None, metric
+
+
+def metric_of(name: str) -> Metric:
+    """Return the metric of a figure's name; that of one class is labelled with the class.
+
+    >>> metric_of("chat.p95_e2e_ms").label
+    'chat p95 E2E latency'
+    """
+    class_name, base = split_name(name)
+    metric = METRICS[base]
+    if class_name is None:
+        return metric
+    return replace(metric, name=name, label=f"{class_name} {metric.label}")
 
 
 def axis_label(name: str) -> str:
@@ -86,5 +121,5 @@ def axis_label(name: str) -> str:
     >>> axis_label("p95_e2e_ms")
     'p95 E2E latency (ms)'
     """
-    metric = METRICS[name]
+    metric = metric_of(name)
     return f"{metric.label} ({metric.unit})"

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
-from paretobench.core.metrics import METRICS
+from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.units import to_ms
-from paretobench.core.values import Trial, Verdict
+from paretobench.core.values import BatchingConfig, Trial, Verdict
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, TraceReplay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The swept settings of a trial; None where a setting does not apply to its load."""
+    """The swept settings of a trial; None where a setting does not apply to its load.
+
+    `class_batching` says how each class is batched where it has a queue or an engine of its own:
+    JSON, `{class: {max_batch_size, max_waiting_time_ms, priority, device_share}}`.
+    """
 
     trial_id: str
     configuration_id: str
+    variant: str | None = None
     workload: str
+    arrangement: str = "shared"
+    class_batching: str | None = None
+    mix_classes: bool = False
+    aging_ms: float | None = None
+    preemption: str | None = None
     policy: str
+    controller: str | None = None
     max_batch_size: int
     max_waiting_time_ms: float
     kv_budget_tokens: int | None
@@ -35,19 +47,26 @@ class Settings:
     @classmethod
     def of(cls, trial: Trial) -> Settings:
         """Return the settings of a trial whose load is settled."""
-        load = trial.load
+        load, batching = trial.load, trial.batching
         rate = load.requests_per_s if isinstance(load, ArrivalProcess) else None
         fraction = load.fraction_of_capacity if isinstance(load, ArrivalProcess) else None
         assert isinstance(load, ArrivalProcess | ClosedLoop | TraceReplay)
         return cls(
             trial_id=trial.trial_id,
             configuration_id=trial.configuration_id,
+            variant=trial.variant,
             workload=str(trial.workload),
-            policy=trial.batching.policy,
-            max_batch_size=trial.batching.max_batch_size,
-            max_waiting_time_ms=to_ms(trial.batching.max_waiting_time_s),
-            kv_budget_tokens=trial.batching.kv_budget_tokens,
-            max_prefill_tokens_per_step=trial.batching.max_prefill_tokens_per_step,
+            arrangement=batching.arrangement,
+            class_batching=_class_batching(batching),
+            mix_classes=batching.mix_classes,
+            aging_ms=None if batching.aging_s is None else to_ms(batching.aging_s),
+            preemption=batching.preemption,
+            policy=batching.policy,
+            controller=None if batching.controller is None else str(batching.controller),
+            max_batch_size=batching.max_batch_size,
+            max_waiting_time_ms=to_ms(batching.max_waiting_time_s),
+            kv_budget_tokens=batching.kv_budget_tokens,
+            max_prefill_tokens_per_step=batching.max_prefill_tokens_per_step,
             load=str(load),
             load_kind=load.kind,
             concurrency=load.concurrency if isinstance(load, ClosedLoop) else None,
@@ -57,13 +76,35 @@ class Settings:
             seed=trial.seed,
         )
 
+    def class_limits(self) -> dict[str, dict[str, Any]]:
+        """Return what `class_batching` says, empty where the classes share one queue."""
+        limits: dict[str, dict[str, Any]] = json.loads(self.class_batching or "{}")
+        return limits
+
+
+def _class_batching(batching: BatchingConfig) -> str | None:
+    limits = {
+        c.name: {
+            "max_batch_size": c.max_batch_size,
+            "max_waiting_time_ms": to_ms(c.max_waiting_time_s),
+            "priority": c.priority,
+            "device_share": c.device_share,
+        }
+        for c in batching.classes
+    }
+    return json.dumps(limits) if limits else None
+
+
+ALL_CLASSES = "all"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """What one trial measured.
 
     `figures` holds every name of `core.metrics.METRICS`: None is missing, inf a tail in which
-    requests failed. `low_percentiles` names the percentiles with fewer than 10 samples beyond.
+    requests failed. In mixed traffic it also holds each class's, under `qualified` names.
+    `low_percentiles` names the percentiles with fewer than 10 samples beyond.
     """
 
     settings: Settings
@@ -72,30 +113,56 @@ class Point:
     verdict: Verdict
     reason: str
 
-    def to_row(self) -> dict[str, Any]:
-        """Return the row of `points.csv`, keyed by POINT_COLUMNS."""
+    @property
+    def class_names(self) -> list[str]:
+        """The classes that have figures of their own, in the scenario's order."""
+        return list(dict.fromkeys(c for c, _ in map(split_name, self.figures) if c is not None))
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `points.csv`, keyed by POINT_COLUMNS: `all`, then each class."""
+        return [self._row(None), *(self._row(name) for name in self.class_names)]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Point:
+        """Return the point of a trial's rows, `all` first, their values already typed."""
+        figures: dict[str, float | None] = {}
+        low: list[str] = []
+        for row in rows:
+            of_class = None if row.get("class", ALL_CLASSES) == ALL_CLASSES else row["class"]
+            figures |= {_name(of_class, name): row.get(name) for name in METRICS}
+            low += [_name(of_class, name) for name in str(row["low_percentiles"] or "").split()]
+        first = rows[0]
+        known = {f.name for f in fields(Settings)} & first.keys()
+        return cls(
+            settings=Settings(**{name: first[name] for name in known}),
+            figures=figures,
+            low_percentiles=tuple(low),
+            verdict=cast(Verdict, first["verdict"]),
+            reason=str(first["reason"] or ""),
+        )
+
+    def _row(self, of_class: str | None) -> dict[str, Any]:
+        low = (name for name in self.low_percentiles if split_name(name)[0] == of_class)
+        limits = self.settings.class_limits().get(of_class or "", {})
+        own = {name: limits[name] for name in ("max_batch_size", "max_waiting_time_ms") if limits}
         return {
             **asdict(self.settings),
-            **{name: self.figures.get(name) for name in METRICS},
-            "low_percentiles": " ".join(self.low_percentiles),
+            **own,
+            "class": of_class or ALL_CLASSES,
+            **{name: self.figures.get(_name(of_class, name)) for name in METRICS},
+            "low_percentiles": " ".join(split_name(name)[1] for name in low),
             "verdict": self.verdict,
             "reason": self.reason,
         }
 
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Point:
-        """Return the point of a row of `points.csv`, its values already typed, None if missing."""
-        return cls(
-            settings=Settings(**{f.name: row[f.name] for f in fields(Settings)}),
-            figures={name: row.get(name) for name in METRICS},
-            low_percentiles=tuple(str(row["low_percentiles"] or "").split()),
-            verdict=cast(Verdict, row["verdict"]),
-            reason=str(row["reason"] or ""),
-        )
+
+def _name(of_class: str | None, metric: str) -> str:
+    return metric if of_class is None else qualified(of_class, metric)
 
 
 POINT_COLUMNS: tuple[str, ...] = (
     *(f.name for f in fields(Settings)),
+    "class",
     *METRICS,
     "low_percentiles",
     "verdict",

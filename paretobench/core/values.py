@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from paretobench.core.workloads import LoadSpec, WorkloadSpec
+from paretobench.core.controllers import Controller
+from paretobench.core.workloads import LoadSpec, TrafficSpec
 
 Phase = Literal["prefill", "decode", "mixed"]
-CloseReason = Literal["full", "timeout", "drain"]
+CloseReason = Literal["full", "timeout", "drain", "next_class"]
 RequestStatus = Literal["finished", "rejected", "failed", "unfinished"]
 Outcome = Literal["completed", "timed_out", "out_of_memory", "failed"]
 Verdict = Literal["valid", "overloaded", "out_of_memory", "failed"]
+Arrangement = Literal["shared", "priority", "separate"]
+Preemption = Literal["recompute", "keep_kv"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,9 @@ class RequestRecord:
 
     `finished_s` is when the result was delivered: with static batching, when the whole batch was
     done. `token_times_s` holds when each token was available on the host. `kv_blocked_s` is when it
-    was first due to join and had to wait for memory for its keys and values; None: never.
+    was first due to join and had to wait for memory for its keys and values; None: never. It gave
+    up its slot `num_preemptions` times, was out of it for `preempted_s` in all, and
+    `recomputed_tokens` of its cache were computed again.
     """
 
     request_id: int
@@ -50,19 +55,24 @@ class RequestRecord:
     finished_s: float | None
     status: RequestStatus
     error: str | None
-    token_times_s: tuple[float, ...]
+    num_preemptions: int = 0
+    preempted_s: float = 0.0
+    recomputed_tokens: int = 0
+    token_times_s: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """One call of the runner.
+    """One call of the runner, or in virtual time `num_steps` at which nothing joined or left.
 
     `batch_size` counts the requests that held a slot, joiners included; `decode_rows` those that
     decoded, of whom `padded_tokens` already had all their tokens; `prompt_tokens` the tokens of
     prompts computed; `kv_tokens` the cache entries attended to; `new_tokens` the tokens that
     became visible to the host; `queue_depth` who still waited. Where the device is a step ahead of
-    the host, all of these are of the step that ended in this call: its first call has none.
-    `close_reason` says why the group that joined was closed, None where none joined.
+    the host, all of these are of the step that ended in this call: its first call has none. Over
+    several steps, rows and tokens are sums, and `batch_size` is that of each. `close_reason` says
+    why the group that joined was closed, None where none joined; `engine` which one ran it, where
+    each class has an engine of its own.
     """
 
     phase: Phase
@@ -77,6 +87,19 @@ class StepRecord:
     padded_tokens: int
     queue_depth: int
     close_reason: CloseReason | None
+    num_steps: int = 1
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitChange:
+    """A controller moved the batch limit at `at_s`, and why, in words a report can print."""
+
+    at_s: float
+    before: int
+    after: int
+    queue_depth: int
+    cause: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +143,26 @@ class Trace:
     outcome: Outcome
     reason: str | None = None
     started_monotonic_s: float | None = None  # the trial's zero on the host's monotonic clock
+    limit_changes: tuple[LimitChange, ...] = ()
     telemetry: tuple[TelemetrySample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassBatching:
+    """How one class is batched where it has a queue, or an engine, of its own.
+
+    A higher `priority` goes first. `device_share` is what its engine has of the device where the
+    engines are separate, 0 < share < 1.
+    """
+
+    name: str
+    max_batch_size: int
+    max_waiting_time_s: float
+    priority: int
+    device_share: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.max_batch_size}/{self.max_waiting_time_s * 1e3:g} ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +170,14 @@ class BatchingConfig:
     """How requests are grouped. `max_waiting_time_s` 0 never holds a request.
 
     `kv_budget_tokens` limits prompt + output over all that run, `max_prefill_tokens_per_step` the
-    prompt tokens that one step computes; None: only the device limits them.
+    prompt tokens that one step computes; None: only the device limits them. `controller` moves the
+    limit of the adaptive policy.
+
+    Mixed traffic has an `arrangement`: one queue (`shared`), one engine with a queue a class
+    (`priority`) or an engine a class (`separate`); `classes` says how each is batched in the latter
+    two. `mix_classes` lets a batch hold several. With priorities, `aging_s` of waiting raise a
+    request by one class (None: never), and under the continuous policy lower classes give up their
+    slots by `preemption` (None: they keep them).
     """
 
     policy: str
@@ -136,6 +185,32 @@ class BatchingConfig:
     max_waiting_time_s: float
     kv_budget_tokens: int | None = None
     max_prefill_tokens_per_step: int | None = None
+    controller: Controller | None = None
+    arrangement: Arrangement = "shared"
+    classes: tuple[ClassBatching, ...] = ()
+    mix_classes: bool = False
+    aging_s: float | None = None
+    preemption: Preemption | None = None
+
+    def __str__(self) -> str:
+        parts = [f"{self.policy} batch {self.max_batch_size}"]
+        if self.controller is not None:
+            parts = [f"{self.policy} batch ≤ {self.max_batch_size}", str(self.controller)]
+        elif not self.classes:
+            parts.append(f"wait {self.max_waiting_time_s * 1e3:g} ms")
+        if self.classes:
+            parts += [self.arrangement, *map(str, self.classes)]
+        if self.mix_classes:
+            parts.append("mixed batches")
+        if self.aging_s is not None:
+            parts.append(f"aging {self.aging_s * 1e3:g} ms")
+        if self.preemption is not None:
+            parts.append(f"preemption: {self.preemption}")
+        if self.kv_budget_tokens is not None:
+            parts.append(f"KV {self.kv_budget_tokens} tokens")
+        if self.max_prefill_tokens_per_step is not None:
+            parts.append(f"prefill {self.max_prefill_tokens_per_step} a step")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +218,12 @@ class Trial:
     """One thing to measure, with everything that decides its result.
 
     `seed` draws the schedule, arrivals and lengths; trials that differ in batching alone share it.
+    `variant` is what the scenario calls the system, where it compares several.
     """
 
     batching: BatchingConfig
     load: LoadSpec
-    workload: WorkloadSpec
+    workload: TrafficSpec
     num_requests: int
     num_warmup: int
     min_duration_s: float
@@ -155,6 +231,7 @@ class Trial:
     repeat: int
     seed: int
     system: Mapping[str, Any] = field(default_factory=dict)  # the model or the latency model
+    variant: str | None = None
 
     @property
     def trial_id(self) -> str:
@@ -176,14 +253,8 @@ class Trial:
         return identity
 
     def __str__(self) -> str:
-        batching = self.batching
-        wait = f"wait {batching.max_waiting_time_s * 1e3:g} ms"
-        limits = ""
-        if batching.kv_budget_tokens is not None:
-            limits += f"KV {batching.kv_budget_tokens} tokens, "
-        if batching.max_prefill_tokens_per_step is not None:
-            limits += f"prefill {batching.max_prefill_tokens_per_step} a step, "
-        return f"{batching.policy} batch {batching.max_batch_size}, {wait}, {limits}{self.load}"
+        variant = "" if self.variant is None else f"{self.variant}: "
+        return f"{variant}{self.batching}, {self.load}"
 
 
 def content_hash(content: Any) -> str:

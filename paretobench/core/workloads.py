@@ -72,6 +72,39 @@ class WorkloadSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestClass:
+    """One kind of request in mixed traffic: `share` of all requests, 0 < share <= 1."""
+
+    name: str
+    share: float
+    lengths: WorkloadSpec
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.share:.3g} ({self.lengths})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixSpec:
+    """Traffic of several classes; each request is of one of them, drawn by their shares."""
+
+    classes: tuple[RequestClass, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.classes))
+
+
+TrafficSpec: TypeAlias = WorkloadSpec | MixSpec
+DEFAULT_CLASS = "default"
+
+
+def classes_of(workload: TrafficSpec) -> tuple[RequestClass, ...]:
+    """Return the classes of a workload; one of its own where none are told apart."""
+    if isinstance(workload, MixSpec):
+        return workload.classes
+    return (RequestClass(name=DEFAULT_CLASS, share=1.0, lengths=workload),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedLoop:
     """`concurrency` clients, each with one request at a time and `think_time_s` between two.
 

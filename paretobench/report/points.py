@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +20,8 @@ from paretobench.report.manifest import sla_limits
 from paretobench.results.reader import RunFolder
 
 SETTINGS_COLUMNS = tuple(f.name for f in fields(Settings))
+# what later versions added has a default: a folder of an earlier one is read all the same
+_REQUIRED = {f.name for f in fields(Settings) if f.default is MISSING}
 FRONTIER_COLUMNS = (
     *SETTINGS_COLUMNS,
     "num_repeats",
@@ -28,7 +30,9 @@ FRONTIER_COLUMNS = (
     "verdict",
     "reason",
 )
-_FLOATS = {"max_waiting_time_ms", "offered_requests_per_s", "fraction_of_capacity"}
+_FLOATS = {"max_waiting_time_ms", "aging_ms", "offered_requests_per_s", "fraction_of_capacity"}
+_BOOLS = {"mix_classes"}
+_OPTIONAL_TEXT = {"variant", "class_batching", "preemption", "controller"}
 _INTS = {
     "max_batch_size",
     "kv_budget_tokens",
@@ -38,6 +42,7 @@ _INTS = {
     "seed",
 }
 _OPTIONAL = {
+    "aging_ms",
     "kv_budget_tokens",
     "max_prefill_tokens_per_step",
     "concurrency",
@@ -77,25 +82,28 @@ def read_points(path: Path) -> list[Point]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             missing = sorted(
-                {*SETTINGS_COLUMNS, "low_percentiles", "verdict", "reason"}
-                - set(reader.fieldnames or ())
+                {*_REQUIRED, "low_percentiles", "verdict", "reason"} - set(reader.fieldnames or ())
             )
             if missing:
                 raise RunFolderError(
                     f"{path}: expected the columns of a points.csv, found none named "
                     f"{', '.join(missing)}; restore the file or measure again"
                 )
-            return [_read_row(path, number, row) for number, row in enumerate(reader, start=1)]
+            rows = [_read_row(path, number, row) for number, row in enumerate(reader, start=1)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunFolderError(f"{path}: cannot be read ({error})") from error
+    trials: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:  # a trial's rows stand together, `all` first
+        trials.setdefault(row["trial_id"], []).append(row)
+    return [Point.from_rows(of_trial) for of_trial in trials.values()]
 
 
-def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> Point:
+def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> dict[str, Any]:
     typed: dict[str, Any] = {}
     for column, text in row.items():
         try:
             typed[column] = _typed(column, text)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise RunFolderError(
                 f"{path}: row {number}, column {column!r} cannot be read, found {text!r} ({error})"
             ) from error
@@ -104,7 +112,7 @@ def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> Point:
             f"{path}: row {number}: expected a verdict, one of {', '.join(get_args(Verdict))}, "
             f"found {typed['verdict']!r}"
         )
-    return Point.from_row(typed)
+    return typed
 
 
 def _typed(column: str, text: str | None) -> Any:
@@ -118,12 +126,19 @@ def _typed(column: str, text: str | None) -> Any:
         if column in _INTS:
             return int(text)
         return int(text) if text.lstrip("-").isdigit() else float(text)
+    if column in _BOOLS:
+        return {"True": True, "False": False}[text or "False"]
+    if column in _OPTIONAL_TEXT:
+        return text or None
     return text
 
 
 def points_csv(points: Sequence[Point]) -> bytes:
-    """Return `points.csv`: one row a trial, every float exact, missing empty, infinite `inf`."""
-    return _csv(POINT_COLUMNS, (point.to_row() for point in points))
+    """Return `points.csv`: a row a trial, and one for each class of mixed traffic.
+
+    Every float is exact, missing is empty, infinite `inf`.
+    """
+    return _csv(POINT_COLUMNS, (row for point in points for row in point.to_rows()))
 
 
 def configuration_row(configuration: Configuration) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.core.metrics import METRICS
+from paretobench.core.metrics import metric_of
 from paretobench.core.points import Settings
 
 MISSING = "—"
@@ -43,7 +43,7 @@ def with_unit(metric: str, value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return number(value)
-    unit = METRICS[metric].unit
+    unit = metric_of(metric).unit
     if unit == "ms":
         return f"{number(value / 1e3)} s" if value >= 1000 else f"{number(value)} ms"
     if unit == "share":
@@ -59,7 +59,7 @@ def short_label(metric: str) -> str:
     >>> short_label("p95_e2e_ms")
     'p95 E2E'
     """
-    return METRICS[metric].label.removesuffix(" latency")
+    return metric_of(metric).label.removesuffix(" latency")
 
 
 def wait_label(max_waiting_time_ms: float) -> str:

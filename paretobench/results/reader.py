@@ -12,6 +12,7 @@ from paretobench import SCHEMA_VERSION
 from paretobench.core.errors import RunFolderError
 from paretobench.core.points import Settings
 from paretobench.core.values import (
+    LimitChange,
     Outcome,
     RequestRecord,
     StepRecord,
@@ -43,6 +44,7 @@ class RunFolder:
         Raises RunFolderError where a raw file is missing or damaged.
         """
         folder = self.path / "trials" / trial_id
+        changes = folder / "limit_changes.parquet"  # only where a controller moved the limit
         try:
             summary = json.loads((folder / "summary.json").read_text())
             window = summary["window"]
@@ -50,6 +52,7 @@ class RunFolder:
                 requests=tables.read_records(folder / "requests.parquet", RequestRecord),
                 steps=tables.read_records(folder / "steps.parquet", StepRecord),
                 telemetry=tables.read_records(folder / "telemetry.parquet", TelemetrySample),
+                limit_changes=tables.read_records(changes, LimitChange) if changes.exists() else (),
                 window=None if window is None else Window(**window),
                 outcome=_outcome(summary["outcome"]),
                 reason=summary["outcome_reason"],

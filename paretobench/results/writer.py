@@ -14,7 +14,14 @@ from typing import IO, Any
 from paretobench import SCHEMA_VERSION, __version__
 from paretobench.core.errors import RunFolderError
 from paretobench.core.points import Point
-from paretobench.core.values import RequestRecord, StepRecord, TelemetrySample, Trace, Trial
+from paretobench.core.values import (
+    LimitChange,
+    RequestRecord,
+    StepRecord,
+    TelemetrySample,
+    Trace,
+    Trial,
+)
 from paretobench.results import atomic, tables
 from paretobench.results.reader import open_run
 
@@ -140,6 +147,10 @@ class RunWriter:
             tables.write_records(folder / "requests.parquet", trace.requests, RequestRecord)
             tables.write_records(folder / "steps.parquet", trace.steps, StepRecord)
             tables.write_records(folder / "telemetry.parquet", trace.telemetry, TelemetrySample)
+            if trace.limit_changes:
+                tables.write_records(
+                    folder / "limit_changes.parquet", trace.limit_changes, LimitChange
+                )
             text = json.dumps(_summary(trace, point), indent=1, allow_nan=False)
             (folder / "summary.json").write_text(text + "\n")
 

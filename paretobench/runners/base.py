@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from paretobench.core.values import Request
+from paretobench.core.values import Preemption, Request
 
 Prompts: TypeAlias = Callable[[Request], NDArray[np.int64]]
 """Gives a request's prompt: token ids of shape [request.prompt_tokens]."""
@@ -60,12 +60,14 @@ class Runner(Protocol):
         prompts: Prompts,
         kv_budget_tokens: int | None = None,
         max_prefill_tokens_per_step: int | None = None,
+        preemption: Preemption | None = None,
     ) -> None:
         """Empty all slots and make room for `max_batch_size` requests of that many tokens.
 
         Where memory holds fewer, `capacity` has fewer slots. `kv_budget_tokens` limits the sum of
         prompt and output over all that hold a slot. A step computes at most
-        `max_prefill_tokens_per_step` of prompts, so a long one comes in chunks.
+        `max_prefill_tokens_per_step` of prompts, so a long one comes in chunks. `preemption` says
+        what `preempt` does; None: it will not be called.
         Raises DeviceOutOfMemoryError where there is no room; the runner can be used again.
         """
 
@@ -80,6 +82,22 @@ class Runner(Protocol):
 
     def leave(self, request_ids: Sequence[int]) -> None:
         """Free the slots of these requests."""
+
+    def settle(self) -> StepResult:
+        """Return the tokens that were computed and not seen yet, with nothing further computed.
+
+        Empty where the runner waits for its device in every step.
+        """
+
+    def preempt(self, request_ids: Sequence[int]) -> None:
+        """Free the slots of requests that are owed tokens; `settle` must have been called.
+
+        One that joins again, as the same request, goes on where it stopped: no token is lost or
+        yielded twice. With `recompute` its cache is given up, and the tokens it had are part of
+        the prompt that is computed when it joins again. With `keep_kv` its cache is set aside (and
+        counts in `free_kv_tokens` all the while) and put back: it decodes in the very step that it
+        joins in, and no prompt is computed. One that had no token yet starts its prompt anew.
+        """
 
     def capacity(self) -> Capacity:
         """Return what fits now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from paretobench.core.values import Request
+from paretobench.core.values import Preemption, Request
 from paretobench.runners.base import Capacity, Prompts, StepResult
 from paretobench.runners.rows import Rows
 
@@ -23,6 +23,7 @@ class NullRunner:
         prompts: Prompts,
         kv_budget_tokens: int | None = None,
         max_prefill_tokens_per_step: int | None = None,
+        preemption: Preemption | None = None,
     ) -> None:
         """Empty all slots; prompts are never read."""
         self._rows = Rows(
@@ -30,6 +31,7 @@ class NullRunner:
             max_request_tokens=max_request_tokens,
             kv_budget_tokens=kv_budget_tokens,
             max_prefill_tokens=max_prefill_tokens_per_step,
+            preemption=preemption,
         )
 
     def step(self, join: Sequence[Request]) -> StepResult:
@@ -39,6 +41,14 @@ class NullRunner:
     def leave(self, request_ids: Sequence[int]) -> None:
         """Free the slots of these requests."""
         self._rows.leave(request_ids)
+
+    def settle(self) -> StepResult:
+        """Return nothing: a step yields its own tokens."""
+        return StepResult(())
+
+    def preempt(self, request_ids: Sequence[int]) -> None:
+        """Free the slots of requests that are owed tokens."""
+        self._rows.preempt(request_ids)
 
     def capacity(self) -> Capacity:
         """Return what fits now."""

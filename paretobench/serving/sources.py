@@ -125,7 +125,7 @@ class ClosedLoopSource:
 
     def _issue(self, arrival_s: float) -> Request:
         request_id = next(self._ids)
-        prompt_tokens, output_tokens = next(self._schedule.lengths)
+        class_name, prompt_tokens, output_tokens = next(self._schedule.shapes)
         if self._start_s is None:
             if request_id == self._schedule.num_warmup:
                 self._start_s = arrival_s
@@ -135,6 +135,7 @@ class ClosedLoopSource:
                 self._end, self._end_s = request_id, arrival_s
         return Request(
             request_id=request_id,
+            class_name=class_name,
             arrival_s=arrival_s,
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,

@@ -8,7 +8,7 @@ from paretobench.analysis.metrics import SlaLimits, summarize
 from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, WorkerDiedError
 from paretobench.core.points import Settings
 from paretobench.core.values import Trace, Trial
-from paretobench.core.workloads import ArrivalProcess, WorkloadSpec
+from paretobench.core.workloads import ArrivalProcess, TrafficSpec
 from paretobench.scenario import Scenario
 from paretobench.sweep.plan import pilot_trial
 from paretobench.targets.base import Target
@@ -19,7 +19,7 @@ def needs_pilot(trial: Trial) -> bool:
     return isinstance(trial.load, ArrivalProcess) and trial.load.fraction_of_capacity is not None
 
 
-def measure_capacity(scenario: Scenario, workload: WorkloadSpec, target: Target) -> dict[str, Any]:
+def measure_capacity(scenario: Scenario, workload: TrafficSpec, target: Target) -> dict[str, Any]:
     """Return the saturated throughput at the largest swept batch size that runs.
 
     Full batches back to back in a closed loop; `passed_over` says why larger sizes did not run.

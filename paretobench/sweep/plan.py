@@ -22,6 +22,7 @@ from paretobench.core.workloads import (
     LognormalLength,
     TraceLength,
     TraceReplay,
+    TrafficSpec,
     UniformLength,
     WorkloadSpec,
 )
@@ -63,7 +64,7 @@ def plan_trials(scenario: Scenario) -> list[Trial]:
     return trials
 
 
-def pilot_trial(scenario: Scenario, workload: WorkloadSpec, max_batch_size: int) -> Trial:
+def pilot_trial(scenario: Scenario, workload: TrafficSpec, max_batch_size: int) -> Trial:
     """Return the trial that measures the saturated throughput of a batch size: full batches,
     back to back."""
     return replace(
@@ -110,7 +111,7 @@ def _trial(
     scenario: Scenario,
     batching: BatchingConfig,
     load: LoadSpec,
-    workload: WorkloadSpec,
+    workload: TrafficSpec,
     repeat: int,
 ) -> Trial:
     measure = scenario.measure
@@ -129,7 +130,7 @@ def _trial(
     )
 
 
-def _schedule_seed(seed: int, repeat: int, load: LoadSpec, workload: WorkloadSpec) -> int:
+def _schedule_seed(seed: int, repeat: int, load: LoadSpec, workload: TrafficSpec) -> int:
     """Return a seed that all batching configurations under one load share.
 
     They serve the same arrivals and lengths, so that none is ahead by a luckier draw. (Their

@@ -13,7 +13,7 @@ from paretobench.serving.clock import Clock, WallClock
 from paretobench.serving.loop import ServingLoop
 from paretobench.serving.policies import make_policy
 from paretobench.serving.sources import make_source
-from paretobench.workload.lengths import max_length, max_request_tokens
+from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
 from paretobench.workload.prompts import PromptPool
 from paretobench.workload.schedule import make_schedule
 
@@ -26,7 +26,7 @@ def serve_trial(trial: Trial, runner: Runner, clock: Clock, *, vocab_size: int =
     prompts = PromptPool(
         vocab_size=vocab_size,
         seed=int(trial.trial_id, 16),  # trials may share a schedule, but never their prompts
-        max_prompt_tokens=max_length(trial.workload.prompt_tokens, column="prompt"),
+        max_prompt_tokens=max_prompt_tokens(trial.workload),
     )
     source = make_source(make_schedule(trial))
     try:
@@ -36,6 +36,7 @@ def serve_trial(trial: Trial, runner: Runner, clock: Clock, *, vocab_size: int =
             prompts=prompts,
             kv_budget_tokens=trial.batching.kv_budget_tokens,
             max_prefill_tokens_per_step=trial.batching.max_prefill_tokens_per_step,
+            preemption=trial.batching.preemption,
         )
     except DeviceOutOfMemoryError as error:
         return Trace(requests=(), steps=(), window=None, outcome="out_of_memory", reason=str(error))

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.core.workloads import (
+    DEFAULT_CLASS,
     FixedLength,
     LengthSpec,
     LognormalLength,
     TraceLength,
+    TrafficSpec,
     UniformLength,
     WorkloadSpec,
+    classes_of,
 )
 from paretobench.workload.trace_files import read_trace_file
 
@@ -36,6 +39,25 @@ class LengthFacts:
     cv: float
     maximum: int
     share_capped: float
+
+
+def request_shapes(
+    workload: TrafficSpec, rng: np.random.Generator
+) -> Iterator[tuple[str, int, int]]:
+    """Yield `(class_name, prompt_tokens, output_tokens)` of request after request, without end.
+
+    Each class draws lengths of its own, so that one class's do not depend on another's share.
+    """
+    if isinstance(workload, WorkloadSpec):
+        for prompt_tokens, output_tokens in length_pairs(workload, rng):
+            yield DEFAULT_CLASS, prompt_tokens, output_tokens
+    classes = classes_of(workload)
+    class_rng, *length_rngs = rng.spawn(1 + len(classes))
+    pairs = [length_pairs(c.lengths, r) for c, r in zip(classes, length_rngs, strict=True)]
+    shares = [c.share for c in classes]
+    while True:
+        for index in class_rng.choice(len(classes), size=_BLOCK, p=shares).tolist():
+            yield classes[index].name, *next(pairs[index])
 
 
 def length_pairs(workload: WorkloadSpec, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
@@ -82,8 +104,17 @@ def max_length(spec: LengthSpec, *, column: str) -> int:
             return int(_capped(spec, _trace_column(spec, column)).max())
 
 
-def max_request_tokens(workload: WorkloadSpec) -> int:
+def max_prompt_tokens(workload: TrafficSpec) -> int:
+    """Return the longest prompt of any class."""
+    return max(max_length(c.lengths.prompt_tokens, column="prompt") for c in classes_of(workload))
+
+
+def max_request_tokens(workload: TrafficSpec) -> int:
     """Return the most tokens, prompt and output together, that one request can have."""
+    return max(_max_tokens(c.lengths) for c in classes_of(workload))
+
+
+def _max_tokens(workload: WorkloadSpec) -> int:
     prompt, output = workload.prompt_tokens, workload.output_tokens
     match prompt, output:
         case TraceLength(path=one), TraceLength(path=other) if one == other:

@@ -11,7 +11,7 @@ import numpy as np
 from paretobench.core.values import Request, Trial
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, TraceReplay
 from paretobench.workload.arrivals import arrival_times
-from paretobench.workload.lengths import length_pairs
+from paretobench.workload.lengths import request_shapes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,13 @@ class OpenSchedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedSchedule:
-    """Request lengths for clients whose arrivals follow from the system's answers.
+    """Request classes and lengths for clients whose arrivals follow from the system's answers.
 
     Requests are measured from the `num_warmup`-th on, `num_measured` of them, and more while they
     have arrived over less than `min_duration_s`.
     """
 
-    lengths: Iterator[tuple[int, int]]
+    shapes: Iterator[tuple[str, int, int]]  # class, prompt tokens, output tokens
     load: ClosedLoop
     num_warmup: int
     num_measured: int
@@ -45,22 +45,22 @@ class ClosedSchedule:
 def make_schedule(trial: Trial) -> OpenSchedule | ClosedSchedule:
     """Return the schedule that the trial's seed stands for. The load's rate must be settled."""
     lengths_rng, arrivals_rng = np.random.default_rng(trial.seed).spawn(2)
-    lengths = length_pairs(trial.workload, lengths_rng)
+    shapes = request_shapes(trial.workload, lengths_rng)
     if isinstance(trial.load, ClosedLoop):
         return ClosedSchedule(
-            lengths=lengths,
+            shapes=shapes,
             load=trial.load,
             num_warmup=trial.num_warmup,
             num_measured=trial.num_requests,
             min_duration_s=trial.min_duration_s,
         )
-    return _open_schedule(trial, trial.load, lengths, arrivals_rng)
+    return _open_schedule(trial, trial.load, shapes, arrivals_rng)
 
 
 def _open_schedule(
     trial: Trial,
     load: ArrivalProcess | TraceReplay,
-    lengths: Iterator[tuple[int, int]],
+    shapes: Iterator[tuple[str, int, int]],
     rng: np.random.Generator,
 ) -> OpenSchedule:
     times = arrival_times(load, rng)
@@ -76,12 +76,13 @@ def _open_schedule(
     requests = tuple(
         Request(
             request_id=request_id,
+            class_name=class_name,
             arrival_s=arrival_s,
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
         )
-        for request_id, (arrival_s, (prompt_tokens, output_tokens)) in enumerate(
-            zip(arrivals, lengths, strict=False)
+        for request_id, (arrival_s, (class_name, prompt_tokens, output_tokens)) in enumerate(
+            zip(arrivals, shapes, strict=False)
         )
     )
     return OpenSchedule(requests=requests, num_warmup=trial.num_warmup, num_measured=num_measured)

@@ -207,7 +207,7 @@ def write_run(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(POINT_COLUMNS)
         for point in points:
-            row = point.to_row()
+            (row,) = point.to_rows()
             writer.writerow(["" if row[c] is None else row[c] for c in POINT_COLUMNS])
     return path
 

@@ -116,10 +116,10 @@ def test_min_duration_lengthens_an_open_schedule() -> None:
     assert schedule.num_measured == 300
 
 
-def test_a_closed_loop_draws_lengths_only() -> None:
+def test_a_closed_loop_draws_classes_and_lengths_only() -> None:
     schedule = make_schedule(trial_of(ClosedLoop(concurrency=4)))
     assert isinstance(schedule, ClosedSchedule)
-    outputs = [output for _, output in itertools.islice(schedule.lengths, 2000)]
+    outputs = [output for _, _, output in itertools.islice(schedule.shapes, 2000)]
     assert (min(outputs), max(outputs)) == (8, 32)
 
 

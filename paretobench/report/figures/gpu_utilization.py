@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.core.metrics import METRICS
+from paretobench.core.metrics import metric_of
 from paretobench.report.figures.canvas import category_axis, new_figure, plain_linear_axis
 from paretobench.report.figures.encoding import legend_mark, side_legend
 from paretobench.report.figures.series import (
@@ -63,7 +63,7 @@ def draw_gpu_utilization(report: Report) -> Figure | str:
         axes.set_title(f"{name}\nwait {wait_label(wait)}", loc="left", fontsize=9.5)
     handles = [
         legend_mark(
-            METRICS[m].label,
+            metric_of(m).label,
             color=_LOOKS[m][0],
             linestyle=_LOOKS[m][1],
             marker=_LOOKS[m][2],

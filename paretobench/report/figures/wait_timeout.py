@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.core.metrics import METRICS, axis_label
+from paretobench.core.metrics import axis_label, metric_of
 from paretobench.report.figures.canvas import category_axis, fitted_y, new_figure
 from paretobench.report.figures.encoding import (
     dot,
@@ -120,7 +120,7 @@ def _draw_panel(
         axes.plot(xs, ys, color=colours[size], lw=1.6, marker="o", ms=4.5)
         drawn += ys
     fitted_y(axes, drawn)
-    if METRICS[metric].unit == "share":
+    if metric_of(metric).unit == "share":
         axes.set_ylim(0, 1.05)
     axes.set_title(axis_label(metric), loc="left", fontsize=9.5)
     axes.set_xlabel("max waiting time (ms)", fontsize=9)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, UserInputError
-from paretobench.core.values import Request
+from paretobench.core.values import Preemption, Request
 from paretobench.runners.base import Capacity, Prompts, StepResult
 from paretobench.runners.torch.attention import SlotAttention
 from paretobench.runners.torch.backends import Backend
@@ -79,6 +79,7 @@ class TorchRunner:
         prompts: Prompts,
         kv_budget_tokens: int | None = None,
         max_prefill_tokens_per_step: int | None = None,
+        preemption: Preemption | None = None,
     ) -> None:
         """Empty all slots and make room for `max_batch_size` requests of that many tokens, or for
         as many as the device has memory for.
@@ -143,6 +144,14 @@ class TorchRunner:
             for source, target, tokens in self._table.leave(request_ids):
                 self._layout.cache.move(source, target, tokens)
                 self._layout.rows.move(source, target)
+
+    def settle(self) -> StepResult:
+        """Return the tokens that were computed and not seen yet."""
+        raise NotImplementedError
+
+    def preempt(self, request_ids: Sequence[int]) -> None:
+        """Free the slots of requests that are owed tokens."""
+        raise NotImplementedError
 
     def capacity(self) -> Capacity:
         """Return what fits now."""
