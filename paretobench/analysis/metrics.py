@@ -1,22 +1,36 @@
-"""Every figure of a trial, each formula in one place.
+"""Every figure of a trial, of all requests and of each class.
 
-`a` scheduled arrival, `d` admission, `f` first token on the host, `e` delivery, `n` output tokens,
-(T0, T1] the measuring window. Latencies are those of the measured requests, all of them: one that
-failed, was rejected or never finished counts as +inf.
+(T0, T1] is the measuring window. Latencies are those of the measured requests, all of them: one
+that failed, was rejected or never finished counts as +inf.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.analysis.latencies import (
+    e2e_latency_s,
+    inf_if_none,
+    inter_token_latencies_s,
+    queue_time_s,
+    time_per_output_token_s,
+    time_to_first_token_s,
+    wait_s,
+)
 from paretobench.analysis.percentiles import is_low, mean_of, percentile
+from paretobench.analysis.sla import ServiceLevels
 from paretobench.analysis.validity import judge
-from paretobench.analysis.window import device_figures, steps_in_window
-from paretobench.core.metrics import LATENCY_KINDS, METRICS, STATISTICS
+from paretobench.analysis.window import (
+    DEVICE_FIGURES,
+    STEP_FIGURES,
+    device_figures,
+    steps_in_window,
+)
+from paretobench.core.metrics import LATENCY_KINDS, METRICS, STATISTICS, qualified
 from paretobench.core.points import Point, Settings
 from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, Trace, Window
@@ -24,66 +38,38 @@ from paretobench.core.values import RequestRecord, Trace, Window
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlaLimits:
-    """What one request must keep to, in seconds; None is no limit."""
+def summarize(settings: Settings, trace: Trace, levels: ServiceLevels) -> Point:
+    """Return the point that a trace amounts to: every figure of METRICS and the verdict.
 
-    e2e_s: float | None = None
-    ttft_s: float | None = None
-    tpot_s: float | None = None
-
-    @property
-    def any_set(self) -> bool:
-        """Return whether there is any limit."""
-        return any(limit is not None for limit in (self.e2e_s, self.ttft_s, self.tpot_s))
-
-    def is_met(self, record: RequestRecord) -> bool:
-        """Return whether the request was delivered inside every limit."""
-        if record.status != "finished":
-            return False
-        tpot_s = time_per_output_token_s(record)
-        return not any(
-            limit is not None and value is not None and value > limit
-            for limit, value in (
-                (self.e2e_s, e2e_latency_s(record)),
-                (self.ttft_s, time_to_first_token_s(record)),
-                (self.tpot_s, tpot_s),
-            )
-        )
+    Where `levels` tells classes apart, each class's figures stand beside those of all.
+    """
+    figures, low = _figures_of(settings, trace, levels)
+    for name in levels.by_class:
+        own, own_low = _figures_of(settings, _only(trace, name), levels)
+        if settings.arrangement != "separate":
+            own |= dict.fromkeys(STEP_FIGURES)  # steps and device serve all classes
+        own |= dict.fromkeys(DEVICE_FIGURES)
+        figures |= {qualified(name, metric): value for metric, value in own.items()}
+        low += tuple(qualified(name, metric) for metric in own_low)
+    verdict, reason = judge(settings, trace, figures)
+    return Point(
+        settings=settings, figures=figures, low_percentiles=low, verdict=verdict, reason=reason
+    )
 
 
-def queue_time_s(record: RequestRecord) -> float:
-    """Return d − a in seconds; inf where the request was never admitted."""
-    return _inf_if_none(record.admitted_s) - record.arrival_s
+def _only(trace: Trace, class_name: str) -> Trace:
+    """Return a class's requests, and the steps of its engine where it has one."""
+    return replace(
+        trace,
+        requests=tuple(r for r in trace.requests if r.class_name == class_name),
+        steps=tuple(step for step in trace.steps if step.engine == class_name),
+    )
 
 
-def time_to_first_token_s(record: RequestRecord) -> float:
-    """Return f − a in seconds; inf where there was no first token."""
-    return _inf_if_none(record.first_token_s) - record.arrival_s
-
-
-def e2e_latency_s(record: RequestRecord) -> float:
-    """Return e − a in seconds; inf where nothing was delivered."""
-    return _inf_if_none(record.finished_s) - record.arrival_s
-
-
-def time_per_output_token_s(record: RequestRecord) -> float | None:
-    """Return (e − f)/(n − 1) in seconds; None for n = 1, inf where nothing was delivered."""
-    if record.output_tokens == 1:
-        return None
-    if record.finished_s is None or record.first_token_s is None:
-        return float("inf")
-    return (record.finished_s - record.first_token_s) / (record.output_tokens - 1)
-
-
-def inter_token_latencies_s(records: Sequence[RequestRecord]) -> NDArray[np.float64]:
-    """Return every gap between two tokens of one request, pooled over requests, in seconds."""
-    gaps = [np.diff(r.token_times_s) for r in records if len(r.token_times_s) > 1]
-    return np.concatenate(gaps) if gaps else np.empty(0)
-
-
-def summarize(settings: Settings, trace: Trace, sla: SlaLimits) -> Point:
-    """Return the point that a trace amounts to: every figure of METRICS and the verdict."""
+def _figures_of(
+    settings: Settings, trace: Trace, levels: ServiceLevels
+) -> tuple[dict[str, float | None], tuple[str, ...]]:
+    """Return the figures of a trace, and the names of the percentiles with too few samples."""
     measured = [record for record in trace.requests if record.measured]
     figures: dict[str, float | None] = dict.fromkeys(METRICS)
     samples = _latency_samples(measured)
@@ -91,18 +77,13 @@ def summarize(settings: Settings, trace: Trace, sla: SlaLimits) -> Point:
     figures["num_measured"] = len(measured)
     figures["num_kv_waited"] = sum(record.kv_blocked_s is not None for record in measured)
     figures["num_failed"] = sum(record.status != "finished" for record in measured)
+    figures["max_wait_ms"] = max((to_ms(wait_s(record)) for record in measured), default=None)
+    figures["num_preemptions"] = sum(record.num_preemptions for record in measured)
+    figures["recomputed_tokens"] = sum(record.recomputed_tokens for record in measured)
+    figures["sla_attainment"] = levels.attainment(measured)
     if trace.window is not None and trace.window.duration_s > 0:
-        figures |= _window_figures(settings, trace, trace.window, sla)
-    if sla.any_set and measured:
-        figures["sla_attainment"] = sum(map(sla.is_met, measured)) / len(measured)
-    verdict, reason = judge(settings, trace, measured, figures)
-    return Point(
-        settings=settings,
-        figures=figures,
-        low_percentiles=_low_percentiles(samples),
-        verdict=verdict,
-        reason=reason,
-    )
+        figures |= _window_figures(settings, trace, trace.window, levels)
+    return figures, _low_percentiles(samples)
 
 
 def _latency_samples(measured: Sequence[RequestRecord]) -> dict[str, NDArray[np.float64]]:
@@ -138,7 +119,7 @@ def _low_percentiles(samples: Mapping[str, NDArray[np.float64]]) -> tuple[str, .
 
 
 def _window_figures(
-    settings: Settings, trace: Trace, window: Window, sla: SlaLimits
+    settings: Settings, trace: Trace, window: Window, levels: ServiceLevels
 ) -> dict[str, float | None]:
     span_s = window.duration_s
     output_tokens = sum(_count_in(record.token_times_s, window) for record in trace.requests)
@@ -151,9 +132,9 @@ def _window_figures(
     delivered = [
         record
         for record in trace.requests
-        if record.status == "finished" and _is_in(_inf_if_none(record.finished_s), window)
+        if record.status == "finished" and _is_in(inf_if_none(record.finished_s), window)
     ]
-    good = sum(map(sla.is_met, delivered)) / span_s if sla.any_set else None
+    good = sum(map(levels.is_met, delivered)) / span_s if levels.any_set else None
     figures: dict[str, float | None] = {
         "window_s": span_s,
         "output_tokens_per_s": output_tokens / span_s,
@@ -161,7 +142,7 @@ def _window_figures(
         "requests_per_s": len(delivered) / span_s,
         "goodput_requests_per_s": good,
     }
-    figures |= steps_in_window(trace.steps, window, max_batch_size=settings.max_batch_size)
+    figures |= steps_in_window(trace.steps, window, settings)
     figures |= device_figures(trace.telemetry, window, output_tokens=output_tokens)
     return figures
 
@@ -171,8 +152,5 @@ def _is_in(time_s: float, window: Window) -> bool:
 
 
 def _count_in(times_s: Sequence[float], window: Window) -> int:
-    return sum(window.start_s < time_s <= window.end_s for time_s in times_s)
-
-
-def _inf_if_none(value: float | None) -> float:
-    return float("inf") if value is None else value
+    first, last = np.searchsorted(times_s, (window.start_s, window.end_s), side="right")
+    return int(last - first)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.core.points import Settings
 from paretobench.core.values import StepRecord, TelemetrySample, Window
 
 # figure of METRICS -> field of TelemetrySample of which it is the mean
@@ -21,17 +23,48 @@ _MEANS = {
 }
 
 
+STEP_FIGURES = ("busy_fraction", "mean_batch_size", "batch_occupancy", "padding_waste")
+DEVICE_FIGURES = (*_MEANS, "energy_j", "tokens_per_joule")
+
+
 def steps_in_window(
-    steps: Sequence[StepRecord], window: Window, *, max_batch_size: int
+    steps: Sequence[StepRecord], window: Window, settings: Settings
 ) -> dict[str, float | None]:
     """Return mean batch size, occupancy, padding waste and busy fraction.
 
-    A step that straddles an edge of the window counts by the share of it that lies inside.
+    A step that straddles an edge of the window counts by the share of it that lies inside. Where
+    classes have engines of their own, the device is busy as the mean of its engines, each with its
+    share of it, and their mean batch sizes add up.
     """
-    start = np.array([step.start_s for step in steps])
-    duration = np.array([step.duration_s for step in steps])
-    inside = np.minimum(start + duration, window.end_s) - np.maximum(start, window.start_s)
-    inside = np.clip(inside, 0.0, None)  # seconds of each step in the window, shape [steps]
+    engines = settings.class_limits() if settings.arrangement == "separate" else {}
+    present = [name for name in engines if any(step.engine == name for step in steps)]
+    if not present:
+        return _one_engine(steps, window, settings.max_batch_size)
+    figures = {
+        name: _one_engine(
+            [step for step in steps if step.engine == name], window, engines[name]["max_batch_size"]
+        )
+        for name in present
+    }
+    shares = {name: engines[name]["device_share"] for name in present}
+    whole = math.fsum(shares.values())
+    mean_batch_size = math.fsum(figures[name].get("mean_batch_size") or 0.0 for name in present)
+    return {
+        "busy_fraction": math.fsum(
+            shares[name] * (figures[name]["busy_fraction"] or 0.0) for name in present
+        )
+        / whole,
+        "mean_batch_size": mean_batch_size,
+        "batch_occupancy": mean_batch_size
+        / sum(engines[name]["max_batch_size"] for name in present),
+        "padding_waste": _padding_waste(steps, _share_inside(steps, window)),
+    }
+
+
+def _one_engine(
+    steps: Sequence[StepRecord], window: Window, max_batch_size: int
+) -> dict[str, float | None]:
+    inside = _seconds_inside(steps, window)
     busy_s = float(inside.sum())
     figures: dict[str, float | None] = {"busy_fraction": busy_s / window.duration_s}
     if busy_s > 0:
@@ -39,8 +72,23 @@ def steps_in_window(
         mean_batch_size = float(batch_size @ inside) / busy_s
         figures["mean_batch_size"] = mean_batch_size
         figures["batch_occupancy"] = mean_batch_size / max_batch_size
-        figures["padding_waste"] = _padding_waste(steps, inside / np.maximum(duration, 1e-12))
+        figures["padding_waste"] = _padding_waste(steps, _share_inside(steps, window))
     return figures
+
+
+def _seconds_inside(steps: Sequence[StepRecord], window: Window) -> NDArray[np.float64]:
+    """Return the seconds of each step that lie in the window, shape [steps]."""
+    start = np.array([step.start_s for step in steps])
+    end = start + np.array([step.duration_s for step in steps])
+    inside: NDArray[np.float64] = np.minimum(end, window.end_s) - np.maximum(start, window.start_s)
+    return inside.clip(min=0.0)
+
+
+def _share_inside(steps: Sequence[StepRecord], window: Window) -> NDArray[np.float64]:
+    """Return the share of each step that lies in the window, shape [steps]."""
+    duration = np.array([step.duration_s for step in steps])
+    share: NDArray[np.float64] = _seconds_inside(steps, window) / np.maximum(duration, 1e-12)
+    return share
 
 
 def _padding_waste(steps: Sequence[StepRecord], share: NDArray[np.float64]) -> float | None:

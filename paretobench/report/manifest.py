@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from paretobench.analysis.metrics import SlaLimits
 from paretobench.analysis.operating_points import Goal
-from paretobench.core.units import to_s
 from paretobench.report.text import one_line
 from paretobench.results.reader import RunFolder
 
@@ -46,17 +44,6 @@ def goals(run: RunFolder) -> list[Goal]:
         )
         for name, goal in section(scenario(run), "operating_points").items()
     ]
-
-
-def sla_limits(run: RunFolder) -> SlaLimits:
-    """Return what one request must keep to, in seconds."""
-    sla = section(scenario(run), "sla")
-
-    def seconds(name: str) -> float | None:
-        limit_ms = sla.get(name)
-        return None if limit_ms is None else to_s(limit_ms)
-
-    return SlaLimits(e2e_s=seconds("e2e_ms"), ttft_s=seconds("ttft_ms"), tpot_s=seconds("tpot_ms"))
 
 
 def system(run: RunFolder) -> Mapping[str, Any]:

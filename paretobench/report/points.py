@@ -12,11 +12,12 @@ from typing import Any, get_args
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.metrics import summarize
+from paretobench.analysis.sla import service_levels
 from paretobench.core.errors import RunFolderError
 from paretobench.core.metrics import METRICS
 from paretobench.core.points import POINT_COLUMNS, Point, Settings
 from paretobench.core.values import Verdict
-from paretobench.report.manifest import sla_limits
+from paretobench.report.manifest import scenario
 from paretobench.results.reader import RunFolder
 
 SETTINGS_COLUMNS = tuple(f.name for f in fields(Settings))
@@ -59,8 +60,8 @@ def load_points(run: RunFolder) -> list[Point]:
     """
     trial_ids = run.trial_ids()
     if trial_ids:
-        sla = sla_limits(run)
-        return [summarize(*run.read_trial(trial_id), sla) for trial_id in trial_ids]
+        levels = service_levels(scenario(run))
+        return [summarize(*run.read_trial(trial_id), levels) for trial_id in trial_ids]
     path = run.path / "points.csv"
     if path.is_file():
         return read_points(path)

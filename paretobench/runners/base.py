@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,4 +114,18 @@ class Runner(Protocol):
 
         Prompts have `prompt_tokens`, slots hold `max_request_tokens`. Sizes for which the device
         has no memory are passed over. Leaves all slots empty.
+        """
+
+
+@runtime_checkable
+class SkippingRunner(Runner, Protocol):
+    """A runner that knows its steps beforehand, and can take many as one in virtual time."""
+
+    def run_alike(self, now_s: float, *, until_s: float) -> tuple[list[float], StepResult]:
+        """Take steps in which nobody joins, nobody's prompt is computed and nobody ends, the last
+        of them aside, up to the first that ends at `until_s` or later.
+
+        Return when each ends, from `now_s` on, and the sum of what was computed, its `tokens` left
+        empty: everybody that is owed tokens gets one in each. No step: nothing was done. No time
+        passes on any clock.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from paretobench.core.values import Request
 from paretobench.runners.base import StepResult
@@ -20,6 +20,10 @@ class StepTimes:
     decode_base_s: float = 0.0
     decode_per_sequence_s: float = 0.0
     decode_per_kv_token_s: float = 0.0
+
+    def slowed(self, device_share: float) -> StepTimes:
+        """Return the times on a share of the device: all of them longer by as much."""
+        return StepTimes(**{f.name: getattr(self, f.name) / device_share for f in fields(self)})
 
     def duration_s(
         self, *, num_joining: int, prompt_tokens: int, num_decoding: int, kv_tokens: int
@@ -71,3 +75,18 @@ class LatencyModelRunner(NullRunner):
         )
         self._sleep(duration_s)
         return result
+
+    def run_alike(self, now_s: float, *, until_s: float) -> tuple[list[float], StepResult]:
+        """Take steps alike up to the first that ends at `until_s` or later, as one."""
+        rows = self._rows
+        decode_rows, kv_tokens, growth = rows.num_decode_rows, rows.decode_kv_tokens, rows.growth
+        ends_s: list[float] = []
+        for _ in range(rows.steps_alike()):
+            now_s += self._times.duration_s(
+                num_joining=0, prompt_tokens=0, num_decoding=decode_rows, kv_tokens=kv_tokens
+            )
+            kv_tokens += growth
+            ends_s.append(now_s)
+            if now_s >= until_s:
+                break
+        return ends_s, rows.skip(len(ends_s))

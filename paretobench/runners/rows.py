@@ -46,6 +46,11 @@ class Rows:
         """How many rows the next step decodes, if nobody joins."""
         return len(self._requests) - len(self._prefilled)
 
+    @property
+    def growth(self) -> int:
+        """By how many tokens the cache of the decode rows grows in a step: one each owed one."""
+        return len(self._last_step)
+
     def step(self, join: Sequence[Request]) -> StepResult:
         """Let `join` take slots; return a token (always 0) of every request that is owed one."""
         for request in join:
@@ -75,7 +80,7 @@ class Rows:
 
     def skip(self, num_steps: int) -> StepResult:
         """Count that many steps, at most `steps_alike`, as one; its `tokens` are left empty."""
-        rows, growth = self.num_decode_rows, len(self._last_step)
+        rows, growth = self.num_decode_rows, self.growth
         kv_tokens = num_steps * self.decode_kv_tokens + growth * num_steps * (num_steps - 1) // 2
         self._count_steps(num_steps)
         return StepResult((), num_steps * rows, num_steps * (rows - growth), kv_tokens=kv_tokens)

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    model_validator,
+)
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from paretobench.core.naming import suggestion
+
+
+def one_of(known: Iterable[str], what: str) -> AfterValidator:
+    """Return a validator that refuses names not in `known`, with the nearest one."""
+    names = tuple(known)
+
+    def check(name: str) -> str:
+        if name not in names:
+            hint = suggestion(name, names) or f", one of: {', '.join(names)}"
+            raise PydanticCustomError(
+                "unknown_name", "must be a known {what}{hint}", {"what": what, "hint": hint}
+            )
+        return name
+
+    return AfterValidator(check)
 
 
 class StrictModel(BaseModel):

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from paretobench.core.metrics import METRICS, Direction
+from paretobench.core.metrics import METRICS, Direction, metric_of, qualified, split_name
 from paretobench.core.naming import suggestion
-from paretobench.scenario.fields import StrictModel, Swept
+from paretobench.scenario.batching import Batching
+from paretobench.scenario.classes import ClassName, TrafficClass, check_classes
+from paretobench.scenario.fields import StrictModel, Swept, one_of
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.traffic import Load, Milliseconds, Workload
 
-POLICIES = ("static",)
-
-
-def _one_of(known: Iterable[str], what: str) -> AfterValidator:
-    names = tuple(known)
-
-    def check(name: str) -> str:
-        if name not in names:
-            hint = suggestion(name, names) or f", one of: {', '.join(names)}"
-            raise PydanticCustomError(
-                "unknown_name", "must be a known {what}{hint}", {"what": what, "hint": hint}
-            )
-        return name
-
-    return AfterValidator(check)
-
 
 def _metric(direction: Direction | None) -> AfterValidator:
-    return _one_of(
+    """Return a validator of metric names, those of one class (`chat.p95_e2e_ms`) among them."""
+    known = one_of(
         (m.name for m in METRICS.values() if direction in (None, m.better)),
         "metric" if direction is None else f"metric of which {direction} is better",
     )
+
+    def check(name: str) -> str:
+        known.func(split_name(name)[1])  # type: ignore[call-arg]
+        return name
+
+    return AfterValidator(check)
 
 
 MetricName = Annotated[str, _metric(None)]
@@ -56,7 +49,7 @@ AutoOrBool: TypeAlias = Literal["auto", True, False]
 class Model(StrictModel):
     """The model to run: a preset with random weights, a checkpoint folder, or a hub id."""
 
-    preset: Annotated[str, _one_of(PRESETS, "preset")] | None = None
+    preset: Annotated[str, one_of(PRESETS, "preset")] | None = None
     path: str | None = None
     hub: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -108,16 +101,6 @@ class LatencyModel(StrictModel):
         return self
 
 
-class Batching(StrictModel):
-    """How requests are grouped; every list is swept."""
-
-    policy: Swept[Annotated[str, _one_of(POLICIES, "policy")]] = Field(default=["static"])
-    max_batch_size: Swept[Annotated[int, Field(ge=1, le=65536)]]
-    max_waiting_time_ms: Swept[Milliseconds] = Field(default=[0.0])
-    kv_budget_tokens: Swept[Annotated[int, Field(ge=2)] | None] = Field(default=[None])
-    max_prefill_tokens_per_step: Swept[Annotated[int, Field(ge=1)] | None] = Field(default=[None])
-
-
 class PerSlot(StrictModel):
     """A number of requests that grows with the batch size."""
 
@@ -158,7 +141,7 @@ class OperatingPointGoal(StrictModel):
         if (self.maximize is None) == (self.minimize is None):
             raise PydanticCustomError("one_goal", "must give exactly one of maximize and minimize")
         for name in self.subject_to:
-            if METRICS[name].better is None:
+            if metric_of(name).better is None:
                 raise PydanticCustomError(
                     "no_direction",
                     "subject_to.{name} cannot be a constraint: neither direction is better",
@@ -175,14 +158,19 @@ class Sla(StrictModel):
     tpot_ms: Annotated[float, Field(gt=0)] | None = None
 
 
+_OF_AN_SLA = ("sla_attainment", "goodput_requests_per_s")
+
+
 class Scenario(StrictModel):
-    """A validated scenario. Exactly one of `model` and `runner` is given."""
+    """A validated scenario. Exactly one of `model` and `runner` is given, and exactly one of
+    `workload` and `classes`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
     model: Model | None = None
     runner: LatencyModel | None = None
-    workload: Workload
+    workload: Workload | None = None
+    classes: dict[ClassName, TrafficClass] = Field(default_factory=dict)
     batching: Batching
     load: Swept[Load]
     measure: Measure = Measure()
@@ -195,3 +183,89 @@ class Scenario(StrictModel):
         if (self.model is None) == (self.runner is None):
             raise PydanticCustomError("one_system", "must give exactly one of model and runner")
         return self
+
+    @model_validator(mode="after")
+    def _one_traffic(self) -> Scenario:
+        if (self.workload is None) == (not self.classes):
+            raise PydanticCustomError(
+                "one_traffic", "must give exactly one of workload and classes"
+            )
+        if not self.classes and self.batching.arrangement != ["shared"]:
+            raise PydanticCustomError(
+                "no_classes",
+                "batching.arrangement {name} needs classes, found none",
+                {"name": next(a for a in self.batching.arrangement if a != "shared")},
+            )
+        if self.classes:
+            check_classes(self.classes, self.batching)
+            if self.sla != Sla():
+                raise PydanticCustomError(
+                    "sla_of_classes",
+                    "sla is for traffic of one class; give each class its latency_sla_ms, "
+                    "ttft_sla_ms or tpot_sla_ms",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _controllers_have_a_target(self) -> Scenario:
+        for section in self.batching.controller:
+            if section is None:
+                continue
+            if section.latency_sla_ms is None and self.sla.e2e_ms is None:
+                raise PydanticCustomError(
+                    "no_target",
+                    "batching.controller {kind} needs latency_sla_ms, or the scenario sla.e2e_ms",
+                    {"kind": section.kind},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _figures_are_of_known_classes(self) -> Scenario:
+        for where, name in self._named_figures():
+            of_class, metric = split_name(name)
+            if of_class is None:
+                has_sla = self.sla != Sla() or any(c.has_sla for c in self.classes.values())
+            elif of_class not in self.classes:
+                hint = suggestion(of_class, self.classes) or (
+                    f"; known: {', '.join(self.classes)}" if self.classes else "; there are none"
+                )
+                raise PydanticCustomError(
+                    "unknown_class",
+                    "{where}: {name} must be of a known class{hint}",
+                    {"where": where, "name": name, "hint": hint},
+                )
+            else:
+                has_sla = self.classes[of_class].has_sla
+            if metric in _OF_AN_SLA and not has_sla:
+                lacking = "the scenario" if of_class is None else f"class {of_class}"
+                raise PydanticCustomError(
+                    "no_sla",
+                    "{where}: {name} needs an SLA, and {lacking} has none",
+                    {"where": where, "name": name, "lacking": lacking},
+                )
+        return self
+
+    def _named_figures(self) -> Iterator[tuple[str, str]]:
+        """Yield `(key, figure)` of every figure that the scenario names."""
+        yield "objectives.throughput", self.objectives.throughput
+        yield "objectives.latency", self.objectives.latency
+        for point, goal in self.operating_points.items():
+            for name in (goal.maximize, goal.minimize, *goal.subject_to):
+                if name is not None:
+                    yield f"operating_points.{point}", name
+
+    @model_validator(mode="after")
+    def _axes_of_mixed_traffic(self) -> Scenario:
+        """Where priorities differ and no axis is named: the highest class's latency against the
+        lowest one's throughput."""
+        ranked = sorted(self.classes, key=lambda name: self.classes[name].rank)
+        if "objectives" in self.model_fields_set or not ranked:
+            return self
+        low, high = ranked[0], ranked[-1]
+        if self.classes[low].rank == self.classes[high].rank:
+            return self
+        axes = Objectives(
+            throughput=qualified(low, "output_tokens_per_s"),
+            latency=qualified(high, "p95_e2e_ms"),
+        )
+        return self.model_copy(update={"objectives": axes})

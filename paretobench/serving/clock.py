@@ -22,9 +22,12 @@ class WallClock:
     def __init__(self) -> None:
         self.started_monotonic_s = time.monotonic()
 
-    def restart(self) -> None:
-        """Make this moment the clock's zero."""
-        self.started_monotonic_s = time.monotonic()
+    def restart(self, *, at_s: float | None = None) -> None:
+        """Make this moment the clock's zero, or `at_s` of the host's monotonic clock, once it has
+        come: processes that are given one moment have one clock."""
+        if at_s is not None:
+            self.sleep(at_s - time.monotonic())
+        self.started_monotonic_s = time.monotonic() if at_s is None else at_s
 
     def now(self) -> float:
         """Return seconds since this clock was made or restarted."""
@@ -55,3 +58,8 @@ class VirtualClock:
         """Advance by `duration_s`; a duration below 0 passes no time."""
         if duration_s > 0:
             self._now_s += duration_s
+
+    def sleep_until(self, time_s: float) -> None:
+        """Advance to `time_s` exactly, which must not lie before now."""
+        assert time_s >= self._now_s
+        self._now_s = time_s

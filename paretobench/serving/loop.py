@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from itertools import islice
+
+import numpy as np
 
 from paretobench.core.errors import DeviceOutOfMemoryError
-from paretobench.core.values import CloseReason, Outcome, Phase, Request, RequestRecord, Trace
-from paretobench.runners.base import Runner
-from paretobench.serving.clock import Clock
-from paretobench.serving.policies import Admit, Hold, Policy, ServingState
-from paretobench.serving.recorder import InFlight, StepLog
+from paretobench.core.values import (
+    CloseReason,
+    Outcome,
+    Phase,
+    Preemption,
+    Request,
+    Trace,
+)
+from paretobench.runners.base import Runner, SkippingRunner, StepResult
+from paretobench.serving.clock import Clock, VirtualClock
+from paretobench.serving.policies import Admit, Continue, Hold, Policy, ServingState
+from paretobench.serving.queues import Queues
+from paretobench.serving.recorder import InFlight, RequestLog, StepLog
 from paretobench.serving.sources import RequestSource
 
 
@@ -20,7 +28,8 @@ class ServingLoop:
 
     The loop itself takes in each request whose scheduled time has come, so arrivals never fall
     behind and no delay of the system is hidden (no coordinated omission). `timeout_s` of the
-    clock's time ends the trial with what it has.
+    clock's time ends the trial with what it has. `preemption` is what the runner does with those
+    that a policy takes out of their slots.
     """
 
     def __init__(
@@ -31,19 +40,24 @@ class ServingLoop:
         runner: Runner,
         clock: Clock,
         timeout_s: float,
+        preemption: Preemption | None = None,
     ) -> None:
         self._source = source
         self._policy = policy
         self._runner = runner
         self._clock = clock
         self._timeout_s = timeout_s
+        self._preemption = preemption
+        # in virtual time steps at which nothing can happen need not be run one by one
+        self._skipper: tuple[SkippingRunner, VirtualClock] | None = None
+        if isinstance(clock, VirtualClock) and isinstance(runner, SkippingRunner):
+            self._skipper = runner, clock
         self._max_request_tokens = runner.capacity().max_request_tokens
-        self._queue: deque[Request] = deque()
-        self._waiting: dict[int, InFlight] = {}
+        self._queues = Queues(keeps_kv=preemption == "keep_kv")
         self._running: dict[int, InFlight] = {}
         self._batch_done: list[InFlight] = []  # have their tokens, wait for the batch's end
         self._unfinished_measured = 0
-        self._records: list[RequestRecord] = []
+        self._ended = RequestLog()
         self._steps = StepLog()
 
     def run(self) -> Trace:
@@ -61,11 +75,12 @@ class ServingLoop:
         if outcome != "completed":
             self._abandon(reason)
         return Trace(
-            requests=tuple(sorted(self._records, key=lambda record: record.request_id)),
+            requests=self._ended.records(np.frombuffer(self._steps.ends_s)),
             steps=self._steps.records(),
             window=self._source.window(),
             outcome=outcome,
             reason=reason,
+            limit_changes=tuple(self._policy.limit_changes),
         )
 
     def _is_done(self) -> bool:
@@ -79,87 +94,145 @@ class ServingLoop:
         needed = request.prompt_tokens + request.output_tokens
         if self._max_request_tokens is not None and needed > self._max_request_tokens:
             error = f"needs {needed} tokens of cache, found room for {self._max_request_tokens}"
-            self._records.append(in_flight.record("rejected", error=error))
+            self._ended.add(in_flight, "rejected", error=error)
             self._source.on_finished(request.arrival_s)
             return
         self._unfinished_measured += in_flight.measured
-        self._waiting[request.request_id] = in_flight
-        self._queue.append(request)
+        self._queues.append(self._policy.lane_of(request), in_flight)
 
     def _advance(self) -> None:
         state = ServingState(
             now_s=self._clock.now(),
-            queue=self._queue,
+            queues=self._queues.lanes,
+            running=self._running,
             num_running=len(self._running) + len(self._batch_done),
+            capacity=self._runner.capacity(),
             more_will_come=self._source.more_will_come(),
         )
         decision = self._policy.decide(state)
-        if isinstance(decision, Hold):
+        if isinstance(decision, Continue):
+            self._continue(decision, state.now_s)
+        elif isinstance(decision, Hold):
             self._hold(decision, state.now_s)
-        elif isinstance(decision, Admit):
-            join = self._take(decision.num_requests, state.now_s)
-            assert join or state.num_running, "the policy admits, but the runner has no room"
-            self._step(join, decision.reason if join else None)
         else:
-            self._step((), None)
+            self._admit(decision, state)
 
-    def _take(self, num_requests: int, now_s: float) -> list[Request]:
-        """Return the first of the queue, up to `num_requests`, that there is memory for.
-
-        The others of them wait for memory, and are marked so. Nobody overtakes.
-        """
-        capacity = self._runner.capacity()
-        free_kv_tokens = capacity.free_kv_tokens
-        join: list[Request] = []
-        while len(join) < min(num_requests, capacity.free_slots):
-            request = self._queue[0]
-            if free_kv_tokens is not None:
-                free_kv_tokens -= request.prompt_tokens + request.output_tokens
-                if free_kv_tokens < 0:
-                    break
-            join.append(self._queue.popleft())
-        for request in islice(self._queue, num_requests - len(join)):
-            in_flight = self._waiting[request.request_id]
-            if in_flight.kv_blocked_s is None:
-                in_flight.kv_blocked_s = now_s
-        return join
+    def _admit(self, decision: Admit, state: ServingState) -> None:
+        capacity = state.capacity
+        if decision.preempt:
+            self._preempt(decision.preempt)
+            capacity = self._runner.capacity()
+        join = self._queues.take(decision.groups, capacity, state.now_s)
+        if join:
+            self._step(join, decision.groups[0].reason)
+            return
+        assert state.num_running, "the policy admits, but the runner has no room"
+        # only who leaves makes room
+        self._continue(Continue(until_arrival=False), state.now_s)
 
     def _hold(self, decision: Hold, now_s: float) -> None:
         times = [t for t in (decision.until_s, self._source.next_arrival_s()) if t is not None]
         assert times, "nothing runs, nothing will arrive, and the policy holds"
         self._clock.sleep(min(times) - now_s)
 
-    def _step(self, join: Sequence[Request], close_reason: CloseReason | None) -> None:
+    def _preempt(self, request_ids: Sequence[int]) -> None:
+        """Take requests out of their slots, those aside that turn out to be done."""
         start_s = self._clock.now()
+        result = self._runner.settle()
+        if result.tokens:
+            self._record((), start_s, result, None)
+        now_s = self._clock.now()
+        out = [request_id for request_id in request_ids if request_id in self._running]
+        self._runner.preempt(out)
+        for request_id in out:
+            in_flight = self._running.pop(request_id)
+            in_flight.preempt(now_s, recompute=self._preemption == "recompute")
+            self._queues.put_back(self._policy.lane_of(in_flight.request), in_flight)
+
+    def _continue(self, decision: Continue, now_s: float) -> None:
+        if self._skipper is None:
+            self._step((), None)
+            return
+        runner, clock = self._skipper
+        times = [self._timeout_s]
+        if decision.until_s is not None:
+            times.append(decision.until_s)
+        if decision.until_arrival and (arrival_s := self._source.next_arrival_s()) is not None:
+            times.append(arrival_s)
+        ends_s, result = runner.run_alike(now_s, until_s=min(times))
+        if not ends_s:
+            self._step((), None)
+            return
+        clock.sleep_until(ends_s[-1])
+        self._record_alike(now_s, ends_s, result)
+
+    def _step(self, join: Sequence[InFlight], close_reason: CloseReason | None) -> None:
+        start_s = self._clock.now()
+        for in_flight in join:
+            in_flight.join(start_s)
+            self._running[in_flight.request.request_id] = in_flight
+        result = self._runner.step([in_flight.request for in_flight in join])
+        self._record(join, start_s, result, close_reason)
+
+    def _record(
+        self,
+        join: Sequence[InFlight],
+        start_s: float,
+        result: StepResult,
+        close_reason: CloseReason | None,
+    ) -> None:
         running = self._running
-        for request in join:
-            in_flight = self._waiting.pop(request.request_id)
-            in_flight.admitted_s = start_s
-            running[request.request_id] = in_flight
-        result = self._runner.step(join)
         now_s = self._clock.now()
         phase: Phase = "decode"
         if result.prompt_tokens:
             phase = "mixed" if result.decode_rows else "prefill"
-        self._steps.add(
+        step = self._steps.add(
             phase,
             start_s,
-            now_s,
+            (now_s,),
             len(running) + len(self._batch_done),
             len(join),
+            len(result.tokens),
             result,
-            len(self._queue),
+            self._queues.num_waiting,
             close_reason,
         )
         complete: list[InFlight] = []
         for request_id, _ in result.tokens:
             in_flight = running[request_id]
-            in_flight.token_times_s.append(now_s)
+            if in_flight.next_step == step:
+                in_flight.next_step = step + 1
+            else:
+                in_flight.start_span(step)
             in_flight.remaining -= 1
             if not in_flight.remaining:
                 complete.append(in_flight)
         if complete:
             self._complete(complete, now_s)
+
+    def _record_alike(self, start_s: float, ends_s: Sequence[float], result: StepResult) -> None:
+        """Note steps in each of which all that run got a token."""
+        running, count = self._running, len(ends_s)
+        step = self._steps.add(
+            "decode",
+            start_s,
+            ends_s,
+            len(running) + len(self._batch_done),
+            0,
+            count * len(running),
+            result,
+            self._queues.num_waiting,
+            None,
+        )
+        complete: list[InFlight] = []
+        for in_flight in running.values():
+            assert in_flight.next_step == step, "a token in every step"
+            in_flight.next_step = step + count
+            in_flight.remaining -= count
+            if not in_flight.remaining:
+                complete.append(in_flight)
+        if complete:
+            self._complete(complete, ends_s[-1])
 
     def _complete(self, complete: list[InFlight], now_s: float) -> None:
         for in_flight in complete:
@@ -171,17 +244,17 @@ class ServingLoop:
             complete, self._batch_done = self._batch_done, []
         for in_flight in complete:
             self._unfinished_measured -= in_flight.measured
-            self._records.append(in_flight.record("finished", finished_s=now_s))
+            self._ended.add(in_flight, "finished", finished_s=now_s)
             self._source.on_finished(now_s)
         self._runner.leave([in_flight.request.request_id for in_flight in complete])
+        self._policy.observe(complete, now_s, self._queues.num_waiting)
 
     def _describe_timeout(self) -> str:
-        done = sum(record.measured and record.status == "finished" for record in self._records)
         return (
-            f"timed out after {self._timeout_s:g} s: {done} measured requests finished, "
-            f"{self._unfinished_measured} had arrived and were not"
+            f"timed out after {self._timeout_s:g} s: {self._ended.num_measured('finished')} "
+            f"measured requests finished, {self._unfinished_measured} had arrived and were not"
         )
 
     def _abandon(self, reason: str | None) -> None:
-        for in_flight in (*self._waiting.values(), *self._running.values(), *self._batch_done):
-            self._records.append(in_flight.record("unfinished", error=reason))
+        for in_flight in (*self._queues.waiting(), *self._running.values(), *self._batch_done):
+            self._ended.add(in_flight, "unfinished", error=reason)

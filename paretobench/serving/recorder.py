@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from paretobench.core.values import (
     CloseReason,
@@ -14,17 +19,79 @@ from paretobench.core.values import (
 )
 from paretobench.runners.base import StepResult
 
+Span = tuple[int, int]  # from the first of the steps to behind the last
+
+
+class TokenTimes(Sequence[float]):
+    """When each token came: the ends of the steps in `spans`, in seconds.
+
+    A million requests have a hundred million tokens but few steps: the times are the steps', and
+    nothing is copied until somebody asks.
+    """
+
+    __slots__ = ("_ends_s", "_spans")
+
+    def __init__(self, ends_s: NDArray[np.float64], spans: Sequence[Span]) -> None:
+        self._ends_s = ends_s
+        self._spans = spans
+
+    def __array__(
+        self,
+        dtype: Any = None,
+        copy: bool | None = None,
+    ) -> NDArray[np.float64]:
+        if len(self._spans) == 1:
+            (start, stop) = self._spans[0]
+            return self._ends_s[start:stop]
+        return np.concatenate([self._ends_s[a:b] for a, b in self._spans] or [np.empty(0)])
+
+    def __len__(self) -> int:
+        return sum(stop - start for start, stop in self._spans)
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[float]: ...
+    def __getitem__(self, index: int | slice) -> float | Sequence[float]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        if index == 0 and self._spans:
+            return float(self._ends_s[self._spans[0][0]])
+        return float(self.__array__()[index])
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.__array__().tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # between processes go a request's own times, not those of all steps
+        return TokenTimes, (self.__array__().copy(), ((0, len(self)),))
+
 
 class InFlight:
     """A request from its arrival to its end. `remaining` counts the tokens still owed."""
 
     __slots__ = (
         "admitted_s",
+        "first_step",
+        "joined_s",
         "kv_blocked_s",
         "measured",
+        "next_step",
+        "num_preemptions",
+        "preempted_at_s",
+        "preempted_s",
+        "recomputed_tokens",
         "remaining",
         "request",
-        "token_times_s",
+        "spans",
     )
 
     def __init__(self, request: Request, *, measured: bool) -> None:
@@ -33,13 +100,50 @@ class InFlight:
         self.remaining = request.output_tokens
         self.kv_blocked_s: float | None = None
         self.admitted_s: float | None = None
-        self.token_times_s: list[float] = []
+        self.joined_s = 0.0
+        self.preempted_at_s: float | None = None  # None: it is not, now
+        self.preempted_s = 0.0
+        self.num_preemptions = 0
+        self.recomputed_tokens = 0
+        # tokens came in the steps of spans, then in those from first_step to before next_step
+        self.spans: tuple[Span, ...] = ()
+        self.first_step = self.next_step = 0
+
+    def join(self, now_s: float) -> None:
+        """Note that it takes a slot, for the first time or again."""
+        self.joined_s = now_s
+        if self.admitted_s is None:
+            self.admitted_s = now_s
+        if self.preempted_at_s is not None:
+            self.preempted_s += now_s - self.preempted_at_s
+            self.preempted_at_s = None
+
+    def preempt(self, now_s: float, *, recompute: bool) -> None:
+        """Note that it gives up its slot."""
+        self.preempted_at_s = now_s
+        self.num_preemptions += 1
+        had_tokens = self.request.output_tokens - self.remaining
+        if recompute and had_tokens:  # the last token was not in the cache yet
+            self.recomputed_tokens += self.request.prompt_tokens + had_tokens - 1
+
+    def start_span(self, step: int) -> None:
+        """Note that a token came in `step`, and none in the step before."""
+        if self.next_step > self.first_step:
+            self.spans += ((self.first_step, self.next_step),)
+        self.first_step, self.next_step = step, step + 1
 
     def record(
-        self, status: RequestStatus, *, finished_s: float | None = None, error: str | None = None
+        self,
+        status: RequestStatus,
+        ends_s: NDArray[np.float64],
+        *,
+        finished_s: float | None,
+        error: str | None,
     ) -> RequestRecord:
-        """Return what became of the request."""
-        request, times = self.request, self.token_times_s
+        """Return what became of the request; `ends_s` are the ends of all steps."""
+        request, spans = self.request, self.spans
+        if self.next_step > self.first_step:
+            spans += ((self.first_step, self.next_step),)
         return RequestRecord(
             request_id=request.request_id,
             class_name=request.class_name,
@@ -49,16 +153,54 @@ class InFlight:
             measured=self.measured,
             kv_blocked_s=self.kv_blocked_s,
             admitted_s=self.admitted_s,
-            first_token_s=times[0] if times else None,
+            first_token_s=float(ends_s[spans[0][0]]) if spans else None,
             finished_s=finished_s,
             status=status,
             error=error,
-            token_times_s=tuple(times),
+            num_preemptions=self.num_preemptions,
+            preempted_s=self.preempted_s,
+            recomputed_tokens=self.recomputed_tokens,
+            token_times_s=TokenTimes(ends_s, spans),
         )
 
 
+class RequestLog:
+    """Requests that ended, in the order they did."""
+
+    def __init__(self) -> None:
+        self._ended: list[tuple[InFlight, RequestStatus, float | None, str | None]] = []
+
+    def add(
+        self,
+        in_flight: InFlight,
+        status: RequestStatus,
+        *,
+        finished_s: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Note how a request ended."""
+        self._ended.append((in_flight, status, finished_s, error))
+
+    def num_measured(self, status: RequestStatus) -> int:
+        """Return how many measured requests ended so."""
+        return sum(f.measured and s == status for f, s, _, _ in self._ended)
+
+    def records(self, ends_s: NDArray[np.float64]) -> tuple[RequestRecord, ...]:
+        """Return the records by request id, and forget them: there may be millions."""
+        ended, self._ended = self._ended, []
+        ended.sort(key=lambda entry: -entry[0].request.request_id)
+        records = []
+        while ended:
+            in_flight, status, finished_s, error = ended.pop()
+            records.append(in_flight.record(status, ends_s, finished_s=finished_s, error=error))
+        return tuple(records)
+
+
 class StepLog:
-    """Steps as plain tuples: a dataclass a step would cost more than the step of a null runner."""
+    """Steps as plain tuples: a dataclass a step would cost more than the step of a null runner.
+
+    `ends_s` has the end of every single step, also where one record stands for many.
+    """
 
     _FIELDS = (
         "phase",
@@ -73,39 +215,46 @@ class StepLog:
         "padded_tokens",
         "queue_depth",
         "close_reason",
+        "num_steps",
     )
 
     def __init__(self) -> None:
         self._rows: list[tuple[Any, ...]] = []
+        self.ends_s = array("d")
 
     def add(
         self,
         phase: Phase,
         start_s: float,
-        end_s: float,
+        ends_s: Sequence[float],
         batch_size: int,
         joined: int,
+        new_tokens: int,
         result: StepResult,
         queue_depth: int,
         close_reason: CloseReason | None,
-    ) -> None:
-        """Append one step."""
+    ) -> int:
+        """Append a step, or several alike that end at `ends_s`; return the first one's number."""
+        number = len(self.ends_s)
+        self.ends_s.extend(ends_s)
         self._rows.append(
             (
                 phase,
                 start_s,
-                end_s - start_s,
+                ends_s[-1] - start_s,
                 batch_size,
                 joined,
                 result.decode_rows,
                 result.prompt_tokens,
-                len(result.tokens),
+                new_tokens,
                 result.kv_tokens,
                 result.padded_rows,
                 queue_depth,
                 close_reason,
+                len(ends_s),
             )
         )
+        return number
 
     def records(self) -> tuple[StepRecord, ...]:
         """Return the steps in the order they ran."""

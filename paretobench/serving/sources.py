@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from typing import Protocol
 
 from paretobench.core.values import Request, Window
@@ -41,19 +42,25 @@ class OpenLoopSource:
     def __init__(self, schedule: OpenSchedule) -> None:
         self._requests = schedule.requests
         self._next = 0
-        self._first = schedule.num_warmup
-        self._end = schedule.num_warmup + schedule.num_measured
+        self._measured = range(schedule.num_warmup, schedule.num_warmup + schedule.num_measured)
+        self._window = schedule.window
+        self._seen_s = -math.inf  # up to when arrivals were handed out
 
     def due(self, now_s: float) -> list[Request]:
         """Return the requests whose arrival time has come since the last call, by arrival."""
+        self._seen_s = now_s
         start = self._next
         while self._next < len(self._requests) and self._requests[self._next].arrival_s <= now_s:
             self._next += 1
         return list(self._requests[start : self._next])
 
     def next_arrival_s(self) -> float | None:
-        """Return when the next request arrives, None after the last."""
-        return self._requests[self._next].arrival_s if self.more_will_come() else None
+        """Return when the next request arrives, after the last the window's end if still to come,
+        then None."""
+        if self.more_will_come():
+            return self._requests[self._next].arrival_s
+        # one class's requests may end before the window of all classes does
+        return None if self.window() is not None else self._window.end_s
 
     def on_finished(self, finished_s: float) -> None:
         """Do nothing: arrivals do not wait for answers."""
@@ -64,16 +71,11 @@ class OpenLoopSource:
 
     def is_measured(self, request_id: int) -> bool:
         """Return whether the request belongs to the measured ones."""
-        return self._first <= request_id < self._end
+        return request_id in self._measured
 
     def window(self) -> Window | None:
         """Return the measuring window once the first request after it has arrived."""
-        if self._next <= self._end:
-            return None
-        return Window(
-            start_s=self._requests[self._first].arrival_s,
-            end_s=self._requests[self._end].arrival_s,
-        )
+        return self._window if self._seen_s >= self._window.end_s else None
 
 
 class ClosedLoopSource:
@@ -142,8 +144,13 @@ class ClosedLoopSource:
         )
 
 
-def make_source(schedule: OpenSchedule | ClosedSchedule) -> RequestSource:
-    """Return the source that plays a schedule."""
+def make_source(
+    schedule: OpenSchedule | ClosedSchedule, *, only: str | None = None
+) -> RequestSource:
+    """Return the source that plays a schedule, or the requests of one class of an open one."""
+    if only is not None:
+        assert isinstance(schedule, OpenSchedule), "clients do not keep to one class"
+        schedule = schedule.only(only)
     if isinstance(schedule, OpenSchedule):
         return OpenLoopSource(schedule)
     return ClosedLoopSource(schedule)

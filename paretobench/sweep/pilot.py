@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.analysis.metrics import summarize
+from paretobench.analysis.sla import ServiceLevels
 from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, WorkerDiedError
 from paretobench.core.points import Settings
 from paretobench.core.values import Trace, Trial
@@ -34,7 +35,7 @@ def measure_capacity(scenario: Scenario, workload: TrafficSpec, target: Target) 
         except DeviceOutOfMemoryError as error:
             reasons.append(f"batch {max_batch_size}: {error}")
             continue
-        point = summarize(Settings.of(trial), trace, SlaLimits())
+        point = summarize(Settings.of(trial), trace, ServiceLevels())
         if point.verdict == "valid" and point.figures["requests_per_s"]:
             return {
                 "requests_per_s": point.figures["requests_per_s"],

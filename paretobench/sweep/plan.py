@@ -20,6 +20,8 @@ from paretobench.core.workloads import (
     LengthSpec,
     LoadSpec,
     LognormalLength,
+    MixSpec,
+    RequestClass,
     TraceLength,
     TraceReplay,
     TrafficSpec,
@@ -27,7 +29,8 @@ from paretobench.core.workloads import (
     WorkloadSpec,
 )
 from paretobench.scenario import Scenario
-from paretobench.scenario.schema import Batching, Measure, PerSlot
+from paretobench.scenario.classes import TrafficClass
+from paretobench.scenario.schema import Measure, PerSlot
 from paretobench.scenario.traffic import (
     ClosedLoopLoad,
     ConstantLoad,
@@ -40,7 +43,9 @@ from paretobench.scenario.traffic import (
     TraceLoad,
     TraceTokens,
     UniformTokens,
+    Workload,
 )
+from paretobench.sweep.batchings import batching_configs
 
 
 def plan_trials(scenario: Scenario) -> list[Trial]:
@@ -54,7 +59,7 @@ def plan_trials(scenario: Scenario) -> list[Trial]:
         block = [
             _trial(scenario, batching, load, workload, repeat)
             for workload in workload_shapes(scenario)
-            for batching in _batchings(scenario.batching)
+            for batching in batching_configs(scenario)
             for section in scenario.load
             for load in _loads(section, batching)
         ]
@@ -65,15 +70,20 @@ def plan_trials(scenario: Scenario) -> list[Trial]:
 
 
 def pilot_trial(scenario: Scenario, workload: TrafficSpec, max_batch_size: int) -> Trial:
-    """Return the trial that measures the saturated throughput of a batch size: full batches,
-    back to back."""
+    """Return the trial that measures the saturated throughput of a batch size.
+
+    Full batches back to back, under the first of the policies (adaptive batches are static ones);
+    classes share them.
+    """
+    policy = scenario.batching.policy[0]
     return replace(
         _trial(
             scenario,
             BatchingConfig(
-                policy=scenario.batching.policy[0],
+                policy="static" if policy == "adaptive" else policy,
                 max_batch_size=max_batch_size,
                 max_waiting_time_s=0.0,
+                mix_classes=True,
             ),
             ClosedLoop(concurrency=max_batch_size),
             workload,
@@ -85,13 +95,26 @@ def pilot_trial(scenario: Scenario, workload: TrafficSpec, max_batch_size: int) 
     )
 
 
-def workload_shapes(scenario: Scenario) -> list[WorkloadSpec]:
+def workload_shapes(scenario: Scenario) -> list[TrafficSpec]:
     """Return the shapes of requests that a scenario sweeps."""
+    if scenario.workload is not None:
+        return [*_shapes(scenario.workload)]
+    names = list(scenario.classes)
     return [
-        WorkloadSpec(prompt_tokens=prompt, output_tokens=output)
-        for prompt in _lengths(scenario.workload.prompt_tokens)
-        for output in _lengths(scenario.workload.output_tokens)
+        MixSpec(
+            classes=tuple(
+                RequestClass(name=name, share=scenario.classes[name].share, lengths=lengths)
+                for name, lengths in zip(names, combination, strict=True)
+            )
+        )
+        for combination in itertools.product(*(_shapes(c) for c in scenario.classes.values()))
     ]
+
+
+def _shapes(section: Workload | TrafficClass) -> Iterator[WorkloadSpec]:
+    for prompt in _lengths(section.prompt_tokens):
+        for output in _lengths(section.output_tokens):
+            yield WorkloadSpec(prompt_tokens=prompt, output_tokens=output)
 
 
 def scenario_hash(scenario: Scenario) -> str:
@@ -155,23 +178,6 @@ def _num_warmup(
         return measure.warmup
     filling = load.concurrency if isinstance(load, ClosedLoop) else batching.max_batch_size
     return max(filling, math.ceil(0.1 * num_requests))
-
-
-def _batchings(batching: Batching) -> Iterator[BatchingConfig]:
-    for policy, size, wait_ms, kv_tokens, prefill_tokens in itertools.product(
-        batching.policy,
-        batching.max_batch_size,
-        batching.max_waiting_time_ms,
-        batching.kv_budget_tokens,
-        batching.max_prefill_tokens_per_step,
-    ):
-        yield BatchingConfig(
-            policy=policy,
-            max_batch_size=size,
-            max_waiting_time_s=to_s(wait_ms),
-            kv_budget_tokens=kv_tokens,
-            max_prefill_tokens_per_step=prefill_tokens,
-        )
 
 
 def _loads(load: Load, batching: BatchingConfig) -> Iterator[LoadSpec]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from paretobench.core.errors import ScenarioError
 from paretobench.core.values import Trial
-from paretobench.core.workloads import WorkloadSpec
+from paretobench.core.workloads import TrafficSpec, classes_of
 from paretobench.runners.checkpoint import check_checkpoint, max_positions
 from paretobench.scenario import Scenario
 from paretobench.scenario.presets import PRESETS
@@ -63,13 +63,18 @@ def model_architecture(scenario: Scenario) -> dict[str, Any] | None:
     return architecture
 
 
-def describe_workload(workload: WorkloadSpec) -> dict[str, Any]:
-    """Return what the workload's lengths really are, for the manifest."""
-    return {
-        "workload": str(workload),
-        "prompt_tokens": _facts(workload.prompt_tokens, "prompt"),
-        "output_tokens": _facts(workload.output_tokens, "output"),
-    }
+def describe_workload(workload: TrafficSpec) -> list[dict[str, Any]]:
+    """Return what the lengths of each class really are, for the manifest."""
+    return [
+        {
+            "workload": str(workload),
+            "class": c.name,
+            "share": c.share,
+            "prompt_tokens": _facts(c.lengths.prompt_tokens, "prompt"),
+            "output_tokens": _facts(c.lengths.output_tokens, "output"),
+        }
+        for c in classes_of(workload)
+    ]
 
 
 def _facts(spec: Any, column: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.analysis.metrics import summarize
+from paretobench.analysis.sla import service_levels
 from paretobench.core.errors import (
     DeviceOutOfMemoryError,
     EnvironmentUnfitError,
@@ -73,7 +74,7 @@ class Sweep:
         self._trials = trials
         self._target = target
         self._listener = listener
-        self._sla = sla_limits(scenario)
+        self._levels = service_levels(scenario.model_dump(mode="json"))
 
     def run(self, output_dir: Path, *, resume: bool, retry_failed: bool = False) -> None:
         """Measure every trial that is not on disk yet.
@@ -128,7 +129,9 @@ class Sweep:
             "seeds": seeds,
         }
         writer.manifest["workloads"] = [
-            describe_workload(workload) for workload in workload_shapes(self._scenario)
+            facts
+            for workload in workload_shapes(self._scenario)
+            for facts in describe_workload(workload)
         ]
 
     def _forget_failed(self, writer: RunWriter) -> None:
@@ -171,7 +174,7 @@ class Sweep:
         self._record(writer, trial, trace, time.monotonic() - started_s)
 
     def _record(self, writer: RunWriter, trial: Trial, trace: Trace, duration_s: float) -> None:
-        point = summarize(Settings.of(trial), trace, self._sla)
+        point = summarize(Settings.of(trial), trace, self._levels)
         writer.add_trial(trace, point)
         self._listener.trial_done(trial, point, duration_s)
 
@@ -186,18 +189,6 @@ def _require_same_system(output_dir: Path, now: Mapping[str, Any]) -> None:
                 f"{output_dir}: began with {name} {before.get(name)!r}, found {now.get(name)!r}; "
                 "resume where it began, or give another --output-dir"
             )
-
-
-def sla_limits(scenario: Scenario) -> SlaLimits:
-    """Return the scenario's limits on one request, in seconds."""
-
-    def seconds(limit_ms: float | None) -> float | None:
-        return None if limit_ms is None else limit_ms / 1e3
-
-    sla = scenario.sla
-    return SlaLimits(
-        e2e_s=seconds(sla.e2e_ms), ttft_s=seconds(sla.ttft_ms), tpot_s=seconds(sla.tpot_ms)
-    )
 
 
 def _nothing(reason: str) -> Trace:

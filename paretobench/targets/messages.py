@@ -32,9 +32,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """Serve this trial."""
+    """Serve this trial, or the requests of one class of it where each has an engine.
+
+    Then the engines begin together at `start_at_s` of the host's monotonic clock.
+    """
 
     trial: Trial
+    engine: str | None = None
+    start_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

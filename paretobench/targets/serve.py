@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from paretobench.core.errors import DeviceOutOfMemoryError
 from paretobench.core.values import Trace, Trial
+from paretobench.core.workloads import classes_of
 from paretobench.runners.base import Runner
 from paretobench.runners.latency_model import StepTimes
 from paretobench.scenario.schema import LatencyModel
@@ -13,41 +14,54 @@ from paretobench.serving.clock import Clock, WallClock
 from paretobench.serving.loop import ServingLoop
 from paretobench.serving.policies import make_policy
 from paretobench.serving.sources import make_source
+from paretobench.targets.engines import engine_batching
 from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
 from paretobench.workload.prompts import PromptPool
 from paretobench.workload.schedule import make_schedule
 
 
-def serve_trial(trial: Trial, runner: Runner, clock: Clock, *, vocab_size: int = 2) -> Trace:
+def serve_trial(
+    trial: Trial,
+    runner: Runner,
+    clock: Clock,
+    *,
+    vocab_size: int = 2,
+    engine: str | None = None,
+    start_at_s: float | None = None,
+) -> Trace:
     """Return the trace of a trial, its time counted from the clock's zero.
 
+    `engine` names the class that this runner serves where each has an engine of its own. A wall
+    clock's zero is now, or `start_at_s` on the host's monotonic clock, to which engines agree.
     Running out of memory or of time is an outcome of the trace, not an error.
     """
+    batching = trial.batching if engine is None else engine_batching(trial.batching, engine)
     prompts = PromptPool(
         vocab_size=vocab_size,
         seed=int(trial.trial_id, 16),  # trials may share a schedule, but never their prompts
         max_prompt_tokens=max_prompt_tokens(trial.workload),
     )
-    source = make_source(make_schedule(trial))
+    source = make_source(make_schedule(trial), only=engine)
     try:
         runner.start_trial(
-            max_batch_size=trial.batching.max_batch_size,
+            max_batch_size=batching.max_batch_size,
             max_request_tokens=max_request_tokens(trial.workload),
             prompts=prompts,
-            kv_budget_tokens=trial.batching.kv_budget_tokens,
-            max_prefill_tokens_per_step=trial.batching.max_prefill_tokens_per_step,
-            preemption=trial.batching.preemption,
+            kv_budget_tokens=batching.kv_budget_tokens,
+            max_prefill_tokens_per_step=batching.max_prefill_tokens_per_step,
+            preemption=batching.preemption,
         )
     except DeviceOutOfMemoryError as error:
         return Trace(requests=(), steps=(), window=None, outcome="out_of_memory", reason=str(error))
     if isinstance(clock, WallClock):
-        clock.restart()
+        clock.restart(at_s=start_at_s)
     trace = ServingLoop(
         source=source,
-        policy=make_policy(trial.batching),
+        policy=make_policy(batching, several_classes=len(classes_of(trial.workload)) > 1),
         runner=runner,
         clock=clock,
         timeout_s=trial.timeout_s,
+        preemption=batching.preemption,
     ).run()
     if isinstance(clock, WallClock):
         return replace(trace, started_monotonic_s=clock.started_monotonic_s)

@@ -8,6 +8,7 @@ from typing import Any
 from paretobench.core.values import Trace, Trial
 from paretobench.runners.latency_model import LatencyModelRunner, StepTimes
 from paretobench.serving.clock import VirtualClock
+from paretobench.targets.engines import engines_of, merge_traces
 from paretobench.targets.serve import serve_trial
 
 
@@ -25,9 +26,23 @@ class SimulatedTarget:
         return {"kind": "latency_model", "simulated": True, "model": "latency model"}
 
     def measure(self, trial: Trial) -> Trace:
-        """Return the trace of one trial in virtual time."""
-        clock = VirtualClock()
-        return serve_trial(trial, LatencyModelRunner(self._times, clock.sleep), clock)
+        """Return the trace of one trial in virtual time.
+
+        An engine with a share of the device is as much slower as its share is smaller.
+        """
+        engines = engines_of(trial)
+        if not engines:
+            return self._serve(trial, self._times)
+        return merge_traces(
+            {
+                e.name: self._serve(trial, self._times.slowed(e.device_share), engine=e.name)
+                for e in engines
+            }
+        )
 
     def close(self) -> None:
         """Do nothing."""
+
+    def _serve(self, trial: Trial, times: StepTimes, engine: str | None = None) -> Trace:
+        clock = VirtualClock()
+        return serve_trial(trial, LatencyModelRunner(times, clock.sleep), clock, engine=engine)

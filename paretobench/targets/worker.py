@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from paretobench.core.errors import ParetoBenchError
-from paretobench.core.values import Trace, Trial
+from paretobench.core.values import Trace
 from paretobench.runners.base import Runner
 from paretobench.runners.latency_model import LatencyModelRunner
 from paretobench.scenario.schema import LatencyModel
@@ -24,6 +24,7 @@ from paretobench.serving.clock import WallClock
 from paretobench.targets.messages import (
     CeilingMeasured,
     DeviceReady,
+    Measure,
     MeasureCeiling,
     Measured,
     Message,
@@ -85,7 +86,7 @@ class Worker:
         if isinstance(message, MeasureCeiling):
             assert self._bench is not None, "the parent opens the device first"
             return CeilingMeasured(ceiling=self._bench.measure(message.case, message.seconds))
-        return Measured(trace=self._measure(message.trial))
+        return Measured(trace=self._measure(message))
 
     def _open(self, message: Open) -> Ready:
         if isinstance(message.system, LatencyModel):
@@ -115,14 +116,21 @@ class Worker:
         self._bench = CeilingBench(device)
         return DeviceReady(system=describe_device(device), cases=self._bench.cases)
 
-    def _measure(self, trial: Trial) -> Trace:
+    def _measure(self, message: Measure) -> Trace:
         assert self._runner is not None, "the parent opens the system first"
         # a collection in the middle of a trial would look like a slow step
         gc.collect()
         gc.freeze()
         gc.disable()
         try:
-            return serve_trial(trial, self._runner, self._clock, vocab_size=self._vocab_size)
+            return serve_trial(
+                message.trial,
+                self._runner,
+                self._clock,
+                vocab_size=self._vocab_size,
+                engine=message.engine,
+                start_at_s=message.start_at_s,
+            )
         finally:
             gc.enable()
             gc.unfreeze()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from paretobench.core.values import Request, Trial
+from paretobench.core.values import Request, Trial, Window
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, TraceReplay
 from paretobench.workload.arrivals import arrival_times
 from paretobench.workload.lengths import request_shapes
@@ -19,12 +19,19 @@ class OpenSchedule:
     """Requests with their arrival times, by arrival.
 
     The first `num_warmup` warm the system up, the next `num_measured` are measured, the rest keep
-    the load up until the measured ones are done. Request ids count from 0.
+    the load up until the measured ones are done. Request ids count from 0. The window runs from
+    the arrival of the first measured request to that of the first after them.
     """
 
     requests: tuple[Request, ...]
     num_warmup: int
     num_measured: int
+    window: Window
+
+    def only(self, class_name: str) -> OpenSchedule:
+        """Return the requests of one class, with the ids and the window of all."""
+        mine = tuple(r for r in self.requests if r.class_name == class_name)
+        return replace(self, requests=mine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,4 +92,9 @@ def _open_schedule(
             zip(arrivals, shapes, strict=False)
         )
     )
-    return OpenSchedule(requests=requests, num_warmup=trial.num_warmup, num_measured=num_measured)
+    return OpenSchedule(
+        requests=requests,
+        num_warmup=trial.num_warmup,
+        num_measured=num_measured,
+        window=Window(start_s=starts_s, end_s=arrivals[trial.num_warmup + num_measured]),
+    )

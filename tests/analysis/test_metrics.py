@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.analysis.metrics import summarize
 from paretobench.analysis.percentiles import percentile
+from paretobench.analysis.sla import ServiceLevels, SlaLimits
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import (
     RequestRecord,
@@ -22,7 +23,7 @@ from paretobench.core.values import (
 )
 
 MakeSettings = Callable[..., Settings]
-NO_SLA = SlaLimits()
+NO_SLA = ServiceLevels()
 
 # arrives at 1, joins at 1.5, tokens at 2, 3 and 4, delivered at 5
 RECORD = RequestRecord(
@@ -65,7 +66,7 @@ def trace_of(*records: RequestRecord, **changes: object) -> Trace:
     return replace(trace, **changes)  # type: ignore[arg-type]
 
 
-def summary(make_settings: MakeSettings, trace: Trace, sla: SlaLimits = NO_SLA) -> Point:
+def summary(make_settings: MakeSettings, trace: Trace, sla: ServiceLevels = NO_SLA) -> Point:
     return summarize(make_settings(), trace, sla)
 
 
@@ -117,7 +118,9 @@ def test_a_request_that_failed_is_infinite_in_the_tail(make_settings: MakeSettin
         error="too long",
         token_times_s=(),
     )
-    point = summary(make_settings, trace_of(RECORD, lost), SlaLimits(e2e_s=10))
+    point = summary(
+        make_settings, trace_of(RECORD, lost), ServiceLevels(default=SlaLimits(e2e_s=10))
+    )
     assert point.figures["p95_e2e_ms"] == float("inf")
     assert point.figures["p50_e2e_ms"] == float("inf")  # between the two
     assert point.figures["num_failed"] == 1
@@ -153,7 +156,7 @@ def test_a_prompt_counts_its_tokens_as_computed(make_settings: MakeSettings) -> 
 
 def test_goodput_counts_requests_inside_every_limit(make_settings: MakeSettings) -> None:
     late = replace(RECORD, request_id=1, finished_s=4.9)
-    sla = SlaLimits(e2e_s=3.95, ttft_s=2.0)
+    sla = ServiceLevels(default=SlaLimits(e2e_s=3.95, ttft_s=2.0))
     figures = summary(make_settings, trace_of(RECORD, late), sla).figures
     assert figures["goodput_requests_per_s"] == 1 / 4
     assert figures["sla_attainment"] == 0.5

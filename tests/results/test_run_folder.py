@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.analysis.metrics import summarize
+from paretobench.analysis.sla import ServiceLevels
 from paretobench.core.errors import IncompleteError, RunFolderError
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import BatchingConfig, TelemetrySample, Trace, Trial
@@ -39,7 +40,7 @@ TRIAL = Trial(
 def measured(trial: Trial = TRIAL) -> tuple[Trace, Point]:
     trace = SimulatedTarget(StepTimes(prefill_base_s=0.01, decode_base_s=0.01)).measure(trial)
     trace = replace(trace, telemetry=(TelemetrySample(t_s=0.1, cpu_util_pct=5.0),))
-    return trace, summarize(Settings.of(trial), trace, SlaLimits())
+    return trace, summarize(Settings.of(trial), trace, ServiceLevels())
 
 
 _open: list[RunWriter] = []
@@ -76,7 +77,7 @@ def test_a_trial_of_nothing_reads_back(tmp_path: Path) -> None:
     writer = create(tmp_path / "run")
     writer.plan([TRIAL])
     trace = Trace(requests=(), steps=(), window=None, outcome="failed", reason="died")
-    writer.add_trial(trace, summarize(Settings.of(TRIAL), trace, SlaLimits()))
+    writer.add_trial(trace, summarize(Settings.of(TRIAL), trace, ServiceLevels()))
     assert open_run(tmp_path / "run").read_trial(TRIAL.trial_id)[1] == trace
 
 

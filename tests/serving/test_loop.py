@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paretobench.core.errors import DeviceOutOfMemoryError
-from paretobench.core.values import BatchingConfig, Request, Trace, Trial
+from paretobench.core.values import BatchingConfig, Request, Trace, Trial, Window
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, FixedLength, UniformLength
 from paretobench.runners.base import StepResult
 from paretobench.runners.latency_model import StepTimes
@@ -165,7 +165,7 @@ def test_finished_rows_are_padding_until_the_longest_is_done(simulate: Simulate)
                 for s in trace.steps
                 if (record.admitted_s or 0) <= s.start_s < (record.finished_s or 0)
             ]
-            assert len(steps) == longest
+            assert sum(s.num_steps for s in steps) == longest
             assert sum(s.padded_tokens for s in steps) == sum(
                 longest - r.output_tokens for r in batch
             )
@@ -173,7 +173,9 @@ def test_finished_rows_are_padding_until_the_longest_is_done(simulate: Simulate)
 
 def test_kv_tokens_count_prompts_and_what_was_generated(simulate: Simulate) -> None:
     trace = simulate(ClosedLoop(concurrency=1), TIMES, num_warmup=0, output=FixedLength(value=4))
-    assert [step.kv_tokens for step in trace.steps[:5]] == [8, 9, 10, 11, 8]
+    # the prompt's 8, then three decode steps alike: 9 + 10 + 11
+    found = [(step.num_steps, step.kv_tokens) for step in trace.steps[:3]]
+    assert found == [(1, 8), (3, 9 + 10 + 11), (1, 8)]
 
 
 def test_a_timeout_keeps_what_was_measured_and_marks_the_rest_unfinished(
@@ -188,7 +190,12 @@ def test_a_timeout_keeps_what_was_measured_and_marks_the_rest_unfinished(
 
 
 def loop_of(requests: list[Request], runner: NullRunner, **limits: int) -> Trace:
-    schedule = OpenSchedule(requests=tuple(requests), num_warmup=0, num_measured=len(requests) - 1)
+    schedule = OpenSchedule(
+        requests=tuple(requests),
+        num_warmup=0,
+        num_measured=len(requests) - 1,
+        window=Window(start_s=requests[0].arrival_s, end_s=requests[-1].arrival_s),
+    )
     runner.start_trial(
         max_batch_size=4,
         max_request_tokens=20,

@@ -5,16 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretobench.core.values import BatchingConfig, Request
-from paretobench.scenario import schema
+from paretobench.core.values import BatchingConfig, CloseReason, Request
+from paretobench.runners.base import Capacity
+from paretobench.scenario import batching
 from paretobench.serving.policies import (
     POLICIES,
     Admit,
     Continue,
+    Group,
     Hold,
     ServingState,
     StaticPolicy,
 )
+from paretobench.serving.policies.base import ONE_QUEUE
 
 
 def policy(max_batch_size: int = 4, max_waiting_time_s: float = 0.05) -> StaticPolicy:
@@ -35,12 +38,21 @@ def state(
         for i, a in enumerate(arrivals)
     ]
     return ServingState(
-        now_s=now_s, queue=queue, num_running=num_running, more_will_come=more_will_come
+        now_s=now_s,
+        queues={ONE_QUEUE: queue},
+        running={},
+        num_running=num_running,
+        capacity=Capacity(free_slots=64, max_request_tokens=None),
+        more_will_come=more_will_come,
     )
 
 
+def admit(num_requests: int, reason: CloseReason) -> Admit:
+    return Admit(groups=(Group(num_requests=num_requests, reason=reason),))
+
+
 def test_a_full_batch_goes_at_once_and_takes_no_more_than_its_size() -> None:
-    assert policy().decide(state(0.0, [0.0] * 6)) == Admit(num_requests=4, reason="full")
+    assert policy().decide(state(0.0, [0.0] * 6)) == admit(4, "full")
 
 
 def test_a_partial_batch_is_held_until_the_oldest_has_waited() -> None:
@@ -49,21 +61,21 @@ def test_a_partial_batch_is_held_until_the_oldest_has_waited() -> None:
 
 def test_a_partial_batch_goes_when_the_oldest_has_waited() -> None:
     decision = policy().decide(state(0.07, [0.01, 0.055]))
-    assert decision == Admit(num_requests=2, reason="timeout")
+    assert decision == admit(2, "timeout")
 
 
 def test_a_wait_of_zero_never_holds() -> None:
     decision = policy(max_waiting_time_s=0.0).decide(state(0.3, [0.3]))
-    assert decision == Admit(num_requests=1, reason="timeout")
+    assert decision == admit(1, "timeout")
 
 
 def test_nothing_joins_while_a_batch_runs() -> None:
-    assert policy().decide(state(9.0, [0.0] * 8, num_running=1)) == Continue()
+    assert policy().decide(state(9.0, [0.0] * 8, num_running=1)) == Continue(until_arrival=False)
 
 
 def test_a_partial_batch_goes_when_nothing_more_will_come() -> None:
     decision = policy().decide(state(0.01, [0.01], more_will_come=False))
-    assert decision == Admit(num_requests=1, reason="drain")
+    assert decision == admit(1, "drain")
 
 
 def test_an_empty_queue_waits_for_the_next_arrival() -> None:
@@ -79,8 +91,8 @@ def test_the_moment_that_a_hold_names_releases_the_batch(arrival_s: float, wait_
     if isinstance(decision, Hold):
         assert decision.until_s is not None
         later = policy(max_waiting_time_s=wait_s).decide(state(decision.until_s, [arrival_s]))
-        assert later == Admit(num_requests=1, reason="timeout")
+        assert later == admit(1, "timeout")
 
 
 def test_the_scenario_knows_the_policies_that_there_are() -> None:
-    assert set(schema.POLICIES) == set(POLICIES)
+    assert set(batching.POLICIES) == set(POLICIES)

@@ -136,7 +136,8 @@ def test_a_request_that_just_fits_is_accepted() -> None:
 
 def test_the_workloads_real_mean_is_described() -> None:
     workload = plan_trials(scenario())[0].workload
-    assert describe_workload(workload)["output_tokens"]["mean"] == pytest.approx(20.0)
+    (facts,) = describe_workload(workload)
+    assert facts["output_tokens"]["mean"] == pytest.approx(20.0)
 
 
 def test_the_estimate_covers_every_trial_and_grows_with_the_requests() -> None:
