@@ -14,6 +14,7 @@ _TREND = 0.65  # rank correlation of batch-mean waits with time
 _SATURATED_BUSY = 0.98  # share of the window, and of the batch slots, from which on there is
 _SATURATED_OCCUPANCY = 0.9  # nothing left to give
 _NUM_BATCHES = 20
+_BACKLOG_BATCHES = 2  # a queue this many full batches long is a backlog, not a batch that fills
 
 
 def judge(
@@ -27,14 +28,20 @@ def judge(
     and either waits rose with time, or the runner ran full batches all the while: a short trial
     that is not overloaded often serves a little less than what arrived, but not so. In mixed
     traffic a class whose own waits rise so is enough: priorities let the others look well.
+
+
+    A load whose rate varies may exceed the capacity for a while: waits that rise then, or a window
+    that ends in a burst, are no sign. It is overloaded where requests left the backlog, during the
+    longest wait, more slowly than they arrive on average, so that no cycle can clear it.
     """
     measured = [record for record in trace.requests if record.measured]
     if trace.outcome == "out_of_memory":
         return "out_of_memory", trace.reason or "the device ran out of memory"
     if trace.outcome != "completed":
-        waits = _rank_trend([record for record in measured if record.admitted_s is not None])
-        if trace.outcome == "timed_out" and settings.load_kind != "closed_loop" and waits > _TREND:
-            return "overloaded", f"{trace.reason}; waits kept rising: the load exceeds the capacity"
+        admitted = [record for record in measured if record.admitted_s is not None]
+        sign = _sign_of_growth(settings, trace.requests, admitted)
+        if trace.outcome == "timed_out" and settings.load_kind != "closed_loop" and sign:
+            return "overloaded", f"{trace.reason}; {sign}: the load exceeds the capacity"
         return "failed", trace.reason or "the trial did not complete"
     lost = [record for record in measured if record.status != "finished"]
     if lost:
@@ -45,48 +52,78 @@ def judge(
     if not measured or trace.window is None or trace.window.duration_s <= 0:
         return "failed", "nothing was measured: the window has no length"
     if settings.load_kind != "closed_loop":
-        sign = _sign_of_overload(trace.requests, trace.window, figures)
+        sign = _sign_of_overload(settings, trace.requests, trace.window, figures)
         if sign:
             return "overloaded", f"{sign}: the load exceeds the capacity"
     return "valid", ""
 
 
 def _sign_of_overload(
-    records: Sequence[RequestRecord], window: Window, figures: Mapping[str, float | None]
+    settings: Settings,
+    records: Sequence[RequestRecord],
+    window: Window,
+    figures: Mapping[str, float | None],
 ) -> str:
     """Return what shows that more came than could be served, empty if nothing does."""
-    sign = _sign_among(records, window, figures)
+    sign = _sign_among(settings, records, window, figures)
     names = dict.fromkeys(record.class_name for record in records)
-    if sign or len(names) < 2:
+    if sign or len(names) < 2 or settings.rate_profile is not None:
         return sign
     for name in names:
         of_class = [record for record in records if record.class_name == name]
-        sign = _sign_among(of_class, window, {})
+        sign = _sign_among(settings, of_class, window, {})
         if sign:
             return f"class {name}: {sign}"
     return ""
 
 
 def _sign_among(
-    records: Sequence[RequestRecord], window: Window, figures: Mapping[str, float | None]
+    settings: Settings,
+    records: Sequence[RequestRecord],
+    window: Window,
+    figures: Mapping[str, float | None],
 ) -> str:
     served = _served_share(records, window)
     if served >= _SERVED_SHARE:
         return ""
-    trend = _rank_trend([record for record in records if record.measured])
-    if trend > _TREND:
-        return (
-            f"served {served:.0%} of what arrived in the window, and waits rose throughout "
-            f"(rank correlation {trend:.2f})"
-        )
+    share = f"served {served:.0%} of what arrived in the window"
+    growth = _sign_of_growth(settings, records, [r for r in records if r.measured])
+    if growth:
+        return f"{share}, and {growth}"
     busy = figures.get("busy_fraction") or 0.0
     occupancy = figures.get("batch_occupancy") or 0.0
     if busy >= _SATURATED_BUSY and occupancy >= _SATURATED_OCCUPANCY:
-        return (
-            f"served {served:.0%} of what arrived in the window with batches {occupancy:.0%} full "
-            f"for {busy:.0%} of it"
-        )
+        return f"{share} with batches {occupancy:.0%} full for {busy:.0%} of it"
     return ""
+
+
+def _sign_of_growth(
+    settings: Settings, records: Sequence[RequestRecord], admitted: Sequence[RequestRecord]
+) -> str:
+    """Return what shows that the backlog grows without end, empty where nothing does."""
+    if settings.rate_profile is None:
+        trend = _rank_trend(admitted)
+        rose = f"waits rose throughout (rank correlation {trend:.2f})"
+        return rose if trend > _TREND else ""
+    rate = _backlog_rate(records, admitted, min_requests=_BACKLOG_BATCHES * settings.max_batch_size)
+    offered = settings.offered_requests_per_s
+    if rate is None or offered is None or rate >= offered:
+        return ""
+    return f"the backlog cleared at {rate:.3g} requests/s with {offered:.3g} offered on average"
+
+
+def _backlog_rate(
+    records: Sequence[RequestRecord], admitted: Sequence[RequestRecord], *, min_requests: int
+) -> float | None:
+    """Return how many requests a second were admitted while the longest waiting one waited.
+
+    Someone waited all the while, so this is all that the system could do. None where fewer than
+    `min_requests` were admitted then: it need not have waited for more than a batch to end.
+    """
+    waits = ((r.arrival_s, r.admitted_s) for r in admitted if r.admitted_s is not None)
+    start_s, end_s = max(waits, key=lambda wait: wait[1] - wait[0], default=(0.0, 0.0))
+    ahead = sum(r.admitted_s is not None and start_s < r.admitted_s <= end_s for r in records)
+    return ahead / (end_s - start_s) if ahead >= min_requests else None
 
 
 def _served_share(records: Sequence[RequestRecord], window: Window) -> float:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 from paretobench.core.metrics import METRICS, qualified, split_name
+from paretobench.core.profiles import RateProfile, profile_of
 from paretobench.core.units import to_ms
 from paretobench.core.values import BatchingConfig, Trial, Verdict
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, TraceReplay
@@ -19,6 +20,7 @@ class Settings:
 
     `class_batching` says how each class is batched where it has a queue or an engine of its own:
     JSON, `{class: {max_batch_size, max_waiting_time_ms, priority, device_share}}`.
+    `rate_profile` is the JSON of a load whose rate varies, and `offered_requests_per_s` its mean.
     """
 
     trial_id: str
@@ -41,6 +43,7 @@ class Settings:
     concurrency: int | None
     offered_requests_per_s: float | None
     fraction_of_capacity: float | None
+    rate_profile: str | None = None
     repeat: int
     seed: int
 
@@ -48,8 +51,9 @@ class Settings:
     def of(cls, trial: Trial) -> Settings:
         """Return the settings of a trial whose load is settled."""
         load, batching = trial.load, trial.batching
-        rate = load.requests_per_s if isinstance(load, ArrivalProcess) else None
+        rate = load.mean_requests_per_s if isinstance(load, ArrivalProcess) else None
         fraction = load.fraction_of_capacity if isinstance(load, ArrivalProcess) else None
+        profile = load.profile if isinstance(load, ArrivalProcess) else None
         assert isinstance(load, ArrivalProcess | ClosedLoop | TraceReplay)
         return cls(
             trial_id=trial.trial_id,
@@ -72,6 +76,7 @@ class Settings:
             concurrency=load.concurrency if isinstance(load, ClosedLoop) else None,
             offered_requests_per_s=rate,
             fraction_of_capacity=fraction,
+            rate_profile=None if profile is None else profile.to_json(),
             repeat=trial.repeat,
             seed=trial.seed,
         )
@@ -80,6 +85,10 @@ class Settings:
         """Return what `class_batching` says, empty where the classes share one queue."""
         limits: dict[str, dict[str, Any]] = json.loads(self.class_batching or "{}")
         return limits
+
+    def profile(self) -> RateProfile | None:
+        """Return how the load's rate varies, None where it does not."""
+        return profile_of(self.load_kind, self.rate_profile)
 
 
 def _class_batching(batching: BatchingConfig) -> str | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from paretobench.core.profiles import RateProfile
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedLength:
@@ -123,15 +125,28 @@ class ClosedLoop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivalProcess:
-    """Open-loop arrivals at a rate of their own, given or as a share of the measured capacity."""
+    """Open-loop arrivals at a rate of their own, given or as a share of the measured capacity.
 
-    kind: Literal["constant", "poisson", "gamma"]
+    Those with a `profile` are Poisson at that rate times the profile's factor of the moment.
+    """
+
+    kind: Literal["constant", "poisson", "gamma", "steps", "sine", "burst"]
     requests_per_s: float | None = None  # None: fraction_of_capacity is not resolved yet
     fraction_of_capacity: float | None = None
     burstiness: float = 1.0  # gamma: shape of the gaps; 1 is Poisson, smaller is burstier
+    profile: RateProfile | None = None  # steps, sine and burst have one
+
+    @property
+    def mean_requests_per_s(self) -> float | None:
+        """The rate over whole cycles; None while the base rate is not settled."""
+        if self.requests_per_s is None or self.profile is None:
+            return self.requests_per_s
+        return self.requests_per_s * self.profile.mean_factor
 
     def __str__(self) -> str:
         name = f"gamma {self.burstiness:g}" if self.kind == "gamma" else self.kind
+        if self.profile is not None:
+            name = f"{self.kind} {self.profile},"
         if self.fraction_of_capacity is not None:
             return f"{name} {self.fraction_of_capacity:.0%} of capacity"
         return f"{name} {self.requests_per_s:g}/s"

@@ -127,6 +127,65 @@ class GammaLoad(_OpenLoad):
     burstiness: Swept[Positive]
 
 
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class StepsPhase(StrictModel):
+    """So many seconds at `factor` times the base rate; 0 is silence."""
+
+    duration_s: Seconds
+    factor: Annotated[float, Field(ge=0, le=1000)]
+
+
+class StepsLoad(_OpenLoad):
+    """Poisson arrivals whose rate goes through `phases` and begins again."""
+
+    kind: Literal["steps"]
+    phases: Annotated[list[StepsPhase], Field(json_schema_extra={"minItems": 2})]
+
+    @model_validator(mode="after")
+    def _has_phases(self) -> StepsLoad:
+        if len(self.phases) < 2:
+            raise PydanticCustomError(
+                "few_phases",
+                "must have at least 2 phases, found {number} (a steady rate is kind: poisson)",
+                {"number": len(self.phases)},
+            )
+        if not any(phase.factor for phase in self.phases):
+            raise PydanticCustomError(
+                "silence", "must have a phase with a factor over 0, found 0 in every phase"
+            )
+        return self
+
+
+class SineLoad(_OpenLoad):
+    """Poisson arrivals at the base rate times 1 + amplitude · sin(2π t / period)."""
+
+    kind: Literal["sine"]
+    amplitude: Swept[Annotated[float, Field(gt=0, le=1)]]
+    period_s: Swept[Seconds]
+
+
+class BurstLoad(_OpenLoad):
+    """Poisson arrivals, `factor` times as many in the last `burst_s` of every period."""
+
+    kind: Literal["burst"]
+    factor: Swept[Annotated[float, Field(gt=1, le=1000)]]
+    burst_s: Swept[Seconds]
+    period_s: Swept[Seconds]
+
+    @model_validator(mode="after")
+    def _has_calm(self) -> BurstLoad:
+        longest, shortest = max(self.burst_s), min(self.period_s)
+        if longest >= shortest:
+            raise PydanticCustomError(
+                "no_calm",
+                "burst_s must be < period_s, found burst_s {burst}, period_s {period}",
+                {"burst": longest, "period": shortest},
+            )
+        return self
+
+
 class TraceLoad(StrictModel):
     """The arrivals of a trace file, `speedup` times as fast."""
 
@@ -136,7 +195,14 @@ class TraceLoad(StrictModel):
 
 
 Load = Annotated[
-    ClosedLoopLoad | ConstantLoad | PoissonLoad | GammaLoad | TraceLoad,
+    ClosedLoopLoad
+    | ConstantLoad
+    | PoissonLoad
+    | GammaLoad
+    | StepsLoad
+    | SineLoad
+    | BurstLoad
+    | TraceLoad,
     Field(discriminator="kind"),
 ]
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from paretobench.core.units import to_s
+from paretobench.core.profiles import RateProfile
 from paretobench.core.values import BatchingConfig, Trial, content_hash
 from paretobench.core.workloads import (
     ArrivalProcess,
@@ -23,7 +23,6 @@ from paretobench.core.workloads import (
     MixSpec,
     RequestClass,
     TraceLength,
-    TraceReplay,
     TrafficSpec,
     UniformLength,
     WorkloadSpec,
@@ -32,20 +31,17 @@ from paretobench.scenario import Scenario
 from paretobench.scenario.classes import TrafficClass
 from paretobench.scenario.schema import Measure, PerSlot
 from paretobench.scenario.traffic import (
-    ClosedLoopLoad,
-    ConstantLoad,
     FixedTokens,
-    GammaLoad,
     Lengths,
-    Load,
     LognormalTokens,
-    PoissonLoad,
-    TraceLoad,
     TraceTokens,
     UniformTokens,
     Workload,
 )
 from paretobench.sweep.batchings import batching_configs
+from paretobench.sweep.loads import loads_of
+
+_CYCLE_WARMUP = 10  # requests; the same for every batch size, so that all measure the same cycle
 
 
 def plan_trials(scenario: Scenario) -> list[Trial]:
@@ -61,7 +57,7 @@ def plan_trials(scenario: Scenario) -> list[Trial]:
             for workload in workload_shapes(scenario)
             for batching in batching_configs(scenario)
             for section in scenario.load
-            for load in _loads(section, batching)
+            for load in loads_of(section, batching)
         ]
         # two sections may come to the same load, such as concurrency 4 and match_batch
         block = list({trial.trial_id: trial for trial in block}.values())
@@ -145,7 +141,7 @@ def _trial(
         workload=workload,
         num_requests=num_requests,
         num_warmup=_num_warmup(measure, num_requests, batching, load),
-        min_duration_s=measure.min_duration_s,
+        min_duration_s=_min_duration_s(measure, load),
         timeout_s=measure.timeout_s,
         repeat=repeat,
         seed=_schedule_seed(measure.seed, repeat, load, workload),
@@ -160,6 +156,8 @@ def _schedule_seed(seed: int, repeat: int, load: LoadSpec, workload: TrafficSpec
     prompts differ all the same: those follow from the trial.)
     """
     drawn = {**asdict(load), "concurrency": None}  # clients do not change what they ask
+    if drawn.get("profile") is None:
+        drawn.pop("profile", None)  # a steady load's schedule is that of before there were others
     content = {"seed": seed, "repeat": repeat, "load": drawn, "workload": asdict(workload)}
     return int(content_hash(content)[:8], 16)
 
@@ -176,41 +174,20 @@ def _num_warmup(
     """Return how many requests are served before the window: the start is not the steady state."""
     if isinstance(measure.warmup, int):
         return measure.warmup
+    if _profile_of(load) is not None:
+        return _CYCLE_WARMUP
     filling = load.concurrency if isinstance(load, ClosedLoop) else batching.max_batch_size
     return max(filling, math.ceil(0.1 * num_requests))
 
 
-def _loads(load: Load, batching: BatchingConfig) -> Iterator[LoadSpec]:
-    match load:
-        case ClosedLoopLoad():
-            for concurrency, think_ms in itertools.product(load.concurrency, load.think_time_ms):
-                matched = concurrency == "match_batch"
-                yield ClosedLoop(
-                    concurrency=batching.max_batch_size if matched else int(concurrency),
-                    think_time_s=to_s(think_ms),
-                    start_interval_s=to_s(load.start_interval_ms),
-                )
-        case ConstantLoad():
-            yield from _processes("constant", load, [1.0])
-        case PoissonLoad():
-            yield from _processes("poisson", load, [1.0])
-        case GammaLoad():
-            yield from _processes("gamma", load, load.burstiness)
-        case TraceLoad():
-            for speedup in load.speedup:
-                yield TraceReplay(path=Path(load.path), speedup=speedup)
+def _min_duration_s(measure: Measure, load: LoadSpec) -> float:
+    """Return the least length of the window: a whole cycle where the rate varies."""
+    profile = _profile_of(load)
+    return max(measure.min_duration_s, 0.0 if profile is None else profile.cycle_s)
 
 
-def _processes(
-    kind: Literal["constant", "poisson", "gamma"],
-    load: ConstantLoad | PoissonLoad | GammaLoad,
-    burstinesses: list[float],
-) -> Iterator[ArrivalProcess]:
-    for burstiness in burstinesses:
-        for rate in load.requests_per_s or []:
-            yield ArrivalProcess(kind=kind, requests_per_s=rate, burstiness=burstiness)
-        for fraction in load.fraction_of_capacity or []:
-            yield ArrivalProcess(kind=kind, fraction_of_capacity=fraction, burstiness=burstiness)
+def _profile_of(load: LoadSpec) -> RateProfile | None:
+    return load.profile if isinstance(load, ArrivalProcess) else None
 
 
 def _lengths(lengths: Lengths) -> Iterator[LengthSpec]:

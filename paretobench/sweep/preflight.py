@@ -41,9 +41,15 @@ def check_scenario(scenario: Scenario) -> None:
 
 
 def check_trials(trials: Sequence[Trial]) -> None:
-    """Raise UserInputError where a trial's schedule cannot be drawn, such as a broken trace."""
+    """Raise UserInputError where a trial's schedule cannot be drawn, such as a broken trace, or
+    where a trial cannot be done in its time."""
     seen: set[str] = set()
     for trial in trials:
+        if trial.min_duration_s >= trial.timeout_s:
+            raise ScenarioError(
+                f"measure.timeout_s must be longer than what is measured at least, "
+                f"{trial.min_duration_s:g} s of {trial.load}, found {trial.timeout_s:g}; raise it"
+            )
         if trial.load.kind == "trace" and str(trial.load) not in seen:
             seen.add(str(trial.load))
             make_schedule(trial)

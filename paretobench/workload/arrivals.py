@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from paretobench.core.profiles import RateProfile
 from paretobench.core.workloads import ArrivalProcess, TraceReplay
 from paretobench.workload.trace_files import read_trace_file
 
@@ -18,7 +19,11 @@ def arrival_times(load: ArrivalProcess | TraceReplay, rng: np.random.Generator) 
     No gap is capped or floored: a process has the rate and the variance of its name. A trace that
     ends begins again, its mean gap after its last row.
     """
-    return _replay(load) if isinstance(load, TraceReplay) else _process(load, rng)
+    if isinstance(load, TraceReplay):
+        return _replay(load)
+    if load.profile is not None:
+        return _varying(load, load.profile, rng)
+    return _process(load, rng)
 
 
 def _process(load: ArrivalProcess, rng: np.random.Generator) -> Iterator[float]:
@@ -33,8 +38,26 @@ def _process(load: ArrivalProcess, rng: np.random.Generator) -> Iterator[float]:
                 gaps = rng.exponential(mean_gap_s, _BLOCK)
             case "gamma":  # shape k, scale mean/k: the mean stays, the cv is 1/√k
                 gaps = rng.gamma(load.burstiness, mean_gap_s / load.burstiness, _BLOCK)
+            case "steps" | "sine" | "burst":
+                raise AssertionError(f"a {load.kind} load has a profile")
         times = now_s + np.cumsum(gaps)
         yield from times.tolist()
+        now_s = float(times[-1])
+
+
+def _varying(
+    load: ArrivalProcess, profile: RateProfile, rng: np.random.Generator
+) -> Iterator[float]:
+    """Yield Poisson arrivals at a rate that varies, by thinning (Lewis and Shedler, 1979): of a
+    Poisson process at the highest rate each arrival stays with probability rate / highest rate."""
+    assert load.requests_per_s is not None, "the rate must be settled before a schedule is drawn"
+    highest = profile.max_factor
+    mean_gap_s = 1.0 / (load.requests_per_s * highest)
+    now_s = 0.0
+    while True:
+        times = now_s + np.cumsum(rng.exponential(mean_gap_s, _BLOCK))
+        factors = np.fromiter(map(profile.rate_factor, times.tolist()), float, _BLOCK)
+        yield from times[rng.random(_BLOCK) * highest < factors].tolist()
         now_s = float(times[-1])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -73,9 +74,10 @@ def _open_schedule(
     times = arrival_times(load, rng)
     arrivals = list(itertools.islice(times, trial.num_warmup + trial.num_requests))
     starts_s = arrivals[trial.num_warmup]
+    duration_s = _window_s(trial, load, arrivals[-1] - starts_s)
     for arrival_s in times:  # the first that is not measured closes the window
         arrivals.append(arrival_s)
-        if arrival_s - starts_s >= trial.min_duration_s:
+        if arrival_s - starts_s >= duration_s:
             break
     num_measured = len(arrivals) - 1 - trial.num_warmup
     cooldown = max(num_measured, 4 * trial.batching.max_batch_size)
@@ -98,3 +100,16 @@ def _open_schedule(
         num_measured=num_measured,
         window=Window(start_s=starts_s, end_s=arrivals[trial.num_warmup + num_measured]),
     )
+
+
+def _window_s(trial: Trial, load: ArrivalProcess | TraceReplay, spanned_s: float) -> float:
+    """Return how long arrivals are measured at least, where the requests asked for span that long.
+
+    Where the rate varies these are whole cycles: any other window would hold more of one phase
+    than of another, and how much would depend on the number of requests.
+    """
+    profile = load.profile if isinstance(load, ArrivalProcess) else None
+    if profile is None:
+        return trial.min_duration_s
+    cycles = math.ceil(max(trial.min_duration_s, spanned_s) / profile.cycle_s)
+    return cycles * profile.cycle_s

@@ -14,6 +14,7 @@ from paretobench.analysis.metrics import summarize
 from paretobench.analysis.percentiles import percentile
 from paretobench.analysis.sla import ServiceLevels, SlaLimits
 from paretobench.core.points import Point, Settings
+from paretobench.core.profiles import BurstProfile
 from paretobench.core.values import (
     RequestRecord,
     StepRecord,
@@ -261,6 +262,33 @@ def test_steady_waits_are_valid(make_settings: MakeSettings) -> None:
 def test_a_closed_loop_cannot_be_overloaded(make_settings: MakeSettings) -> None:
     trace = trace_of(*waits(0.5), window=Window(start_s=0.0, end_s=100.0))
     assert summarize(make_settings(), trace, NO_SLA).verdict == "valid"
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "offered", "verdict"),
+    [(1, 1.3, "overloaded"), (1, 1.1, "valid"), (4, 1.3, "valid")],
+)
+def test_a_varying_load_is_judged_by_the_rate_at_which_a_backlog_clears(
+    make_settings: MakeSettings, batch_size: int, offered: float, verdict: str
+) -> None:
+    # the last one waits longest, 2.6 s, in which it and the two before it are admitted: a backlog
+    # at batch 1, at batch 4 one batch that fills; 20 are served after the window
+    waits_s = [2.501 + i / 1000 for i in range(100)]
+    records = [
+        replace(r, admitted_s=r.arrival_s + wait_s)
+        for r, wait_s in zip(served_late(20), waits_s, strict=True)
+    ]
+    settings = make_settings(
+        load_kind="burst",
+        rate_profile=BurstProfile(factor=3.0, burst_s=2.0, period_s=10.0).to_json(),
+        offered_requests_per_s=offered,
+        max_batch_size=batch_size,
+    )
+    trace = trace_of(*records, window=Window(start_s=0.0, end_s=100.0))
+    point = summarize(settings, trace, NO_SLA)
+    assert point.verdict == verdict, point.reason
+    if verdict == "overloaded":
+        assert "the backlog cleared at 1.15 requests/s with 1.3 offered on average" in point.reason
 
 
 def test_out_of_memory_is_a_verdict_of_its_own(make_settings: MakeSettings) -> None:

@@ -1,13 +1,15 @@
 """The figures: readable, deterministic, and left out with a reason."""
 
 import itertools
+from typing import get_args, get_type_hints
 
 import pytest
 
+from paretobench.core.workloads import ArrivalProcess
 from paretobench.report import write_report
 from paretobench.report.figures import FIGURES
 from paretobench.report.figures.canvas import render, style
-from paretobench.report.figures.encoding import colour_scale
+from paretobench.report.figures.encoding import colour_scale, load_marker, load_name
 from paretobench.report.figures.frontier import draw_frontier, staircase
 from paretobench.report.figures.frontier_title import frontier_title
 from paretobench.report.figures.series import load_families
@@ -203,3 +205,10 @@ def test_every_metric_can_be_an_objective(make_run, sweep):
         p.figures.update(sla_attainment=1 - i / 100, num_failed=i)  # type: ignore[attr-defined]
     report = write_report(make_run(points, objectives=objectives))
     assert report.frontier
+
+
+def test_every_kind_of_load_has_a_marker_of_its_own():
+    kinds = get_args(get_type_hints(ArrivalProcess)["kind"])
+    markers = [load_marker(kind) for kind in (*kinds, "closed_loop", "trace")]
+    assert len(set(markers)) == len(markers)
+    assert {load_name(kind) for kind in ("steps", "sine", "burst")} == {"steps", "sine", "burst"}

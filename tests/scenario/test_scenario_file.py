@@ -36,6 +36,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return data
 
 
+def steps(*phases: tuple[float, float], **rate: float) -> dict[str, Any]:
+    listed = [{"duration_s": duration_s, "factor": factor} for duration_s, factor in phases]
+    return {"kind": "steps", "phases": listed, **rate}
+
+
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_every_scenario_in_the_repository_is_valid(path: Path) -> None:
     assert load_scenario(path).name == path.stem
@@ -79,6 +84,57 @@ def test_every_scenario_in_the_repository_is_valid(path: Path) -> None:
         ("load.1.requests_per_s", -1, "load.1.requests_per_s must be > 0, found -1"),
         ("load.1", {"kind": "poisson"}, "exactly one of requests_per_s and fraction_of_capacity"),
         ("load", [], "load must not be an empty list"),
+        ("load.1", steps(), "load.1 must give exactly one of requests_per_s and fraction"),
+        (
+            "load.1",
+            steps((20, 1), requests_per_s=5),
+            "load.1 must have at least 2 phases, found 1 (a steady rate is kind: poisson)",
+        ),
+        (
+            "load.1",
+            steps((20, 0), (5, 0), requests_per_s=5),
+            "load.1 must have a phase with a factor over 0, found 0 in every phase",
+        ),
+        (
+            "load.1",
+            steps((20, 1), (0, 2), requests_per_s=5),
+            "load.1.phases.1.duration_s must be > 0, found 0",
+        ),
+        (
+            "load.1",
+            steps((20, 1), (5, -1), requests_per_s=5),
+            "load.1.phases.1.factor must be ≥ 0, found -1",
+        ),
+        (
+            "load.1",
+            {**steps(requests_per_s=5), "phases": [{"duration": 3, "factor": 1}]},
+            "unknown key 'duration' (did you mean 'duration_s'?)",
+        ),
+        (
+            "load.1",
+            {"kind": "sine", "requests_per_s": 5, "amplitude": 1.2, "period_s": 30},
+            "load.1.amplitude must be ≤ 1, found 1.2",
+        ),
+        (
+            "load.1",
+            {"kind": "sine", "requests_per_s": 5, "amplitude": 0.5},
+            "load.1.period_s is missing",
+        ),
+        (
+            "load.1",
+            {"kind": "burst", "requests_per_s": 5, "factor": 1, "burst_s": 2, "period_s": 9},
+            "load.1.factor must be > 1, found 1",
+        ),
+        (
+            "load.1",
+            {"kind": "burst", "requests_per_s": 5, "factor": 2, "burst_s": 9, "period_s": 9},
+            "load.1 burst_s must be < period_s, found burst_s 9.0, period_s 9.0",
+        ),
+        (
+            "load.1",
+            {"kind": "burst", "requests_per_s": 5, "factor": 2, "burst_s": 1, "phases": []},
+            "unknown key 'phases'",
+        ),
         ("load.0.concurrency", "all", "load.0.concurrency must be 'match_batch', found 'all'"),
         ("measure", {"requests": 0}, "measure.requests must be ≥ 1, found 0"),
         ("measure", {"warmup": "never"}, "measure.warmup must be a number or 'auto'"),

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
-LOAD_MARKERS = {"closed_loop": "o", "poisson": "^", "constant": "s", "gamma": "D", "trace": "h"}
+LOAD_MARKERS = {
+    "closed_loop": "o",
+    "poisson": "^",
+    "constant": "s",
+    "gamma": "D",
+    "trace": "h",
+    "steps": "P",
+    "sine": "8",
+    "burst": "v",
+}
 LOAD_NAMES = {"closed_loop": "closed loop"}
 VERDICT_MARKS = {"overloaded": None, "failed": "x", "out_of_memory": "+"}
 _MAX_LEGEND_COLOURS = 7
