@@ -202,22 +202,6 @@ class StepLog:
     `ends_s` has the end of every single step, also where one record stands for many.
     """
 
-    _FIELDS = (
-        "phase",
-        "start_s",
-        "duration_s",
-        "batch_size",
-        "joined",
-        "decode_rows",
-        "prompt_tokens",
-        "new_tokens",
-        "kv_tokens",
-        "padded_tokens",
-        "queue_depth",
-        "close_reason",
-        "num_steps",
-    )
-
     def __init__(self) -> None:
         self._rows: list[tuple[Any, ...]] = []
         self.ends_s = array("d")
@@ -257,5 +241,27 @@ class StepLog:
         return number
 
     def records(self) -> tuple[StepRecord, ...]:
-        """Return the steps in the order they ran."""
-        return tuple(StepRecord(**dict(zip(self._FIELDS, r, strict=True))) for r in self._rows)
+        """Return the steps in the order they ran, and forget them: there may be millions."""
+        rows, self._rows = self._rows, []
+        rows.reverse()
+        records = []
+        while rows:
+            row = rows.pop()
+            records.append(
+                StepRecord(
+                    phase=row[0],
+                    start_s=row[1],
+                    duration_s=row[2],
+                    batch_size=row[3],
+                    joined=row[4],
+                    decode_rows=row[5],
+                    prompt_tokens=row[6],
+                    new_tokens=row[7],
+                    kv_tokens=row[8],
+                    padded_tokens=row[9],
+                    queue_depth=row[10],
+                    close_reason=row[11],
+                    num_steps=row[12],
+                )
+            )
+        return tuple(records)

@@ -9,7 +9,7 @@ import pytest
 
 from paretobench.analysis.metrics import summarize
 from paretobench.analysis.phases import PhaseFigures, figures_by_phase
-from paretobench.analysis.sla import ServiceLevels
+from paretobench.analysis.sla import ServiceLevels, SlaLimits
 from paretobench.core.errors import ScenarioError
 from paretobench.core.points import Point, Settings
 from paretobench.core.profiles import BurstProfile, SineProfile, StepsProfile
@@ -179,7 +179,7 @@ def phase_figures(folder: Path) -> list[PhaseFigures]:
     settings, trace = run.read_trial(run.trial_ids()[0])
     profile = settings.profile()
     assert profile is not None
-    return figures_by_phase(trace.requests, profile, SlaLimits(e2e_s=0.15))
+    return figures_by_phase(trace.requests, profile, ServiceLevels(default=SlaLimits(e2e_s=0.15)))
 
 
 def test_a_run_folder_tells_what_each_phase_felt(tmp_path: Path) -> None:
