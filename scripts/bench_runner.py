@@ -47,7 +47,7 @@ from paretobench.analysis.counts import (
 from paretobench.analysis.limits import step_limit
 from paretobench.core.ceilings import Ceilings
 from paretobench.core.values import Request
-from paretobench.runners.torch import TorchRunner, build_runner
+from paretobench.runners.torch import TorchRunner, build_runner, launch
 from paretobench.runners.torch.ceilings import CeilingBench
 from paretobench.runners.torch.devices import describe_device, resolve_device, resolve_dtype
 from paretobench.runners.torch.models import load_model
@@ -269,12 +269,12 @@ def rows_of(
 def overhead_ms(runner: TorchRunner, prompts: np.ndarray, steps: int) -> float:
     """Return the median time a step spends outside the model and its sampling (CPU)."""
     inside_s = 0.0
-    plain = runner._compute
+    plain = launch._compute
 
-    def timed(plan: Any) -> Any:
+    def timed(*step: Any) -> Any:
         nonlocal inside_s
         begin_s = time.perf_counter()
-        result = plain(plan)
+        result = plain(*step)
         inside_s = time.perf_counter() - begin_s
         return result
 
@@ -291,14 +291,14 @@ def overhead_ms(runner: TorchRunner, prompts: np.ndarray, steps: int) -> float:
         ]
     )
     outside = []
-    runner._compute = timed  # type: ignore[method-assign]
+    launch._compute = timed
     try:
         for _ in range(steps):
             begin_s = time.perf_counter()
             runner.step(())
             outside.append(time.perf_counter() - begin_s - inside_s)
     finally:
-        del runner._compute
+        launch._compute = plain
     return 1e3 * statistics.median(outside)
 
 

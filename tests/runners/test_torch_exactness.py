@@ -13,8 +13,6 @@ from paretobench.core.errors import CheckpointError
 from paretobench.core.values import Request
 from paretobench.runners.torch import TorchRunner, make_runner
 from paretobench.runners.torch.models import random_model
-from paretobench.runners.torch.readback import Arrived
-from paretobench.runners.torch.table import StepPlan
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.schema import Model
 
@@ -196,50 +194,12 @@ def test_prompts_in_chunks_give_the_same_tokens(backend: str, limit: int) -> Non
     assert found == expected
 
 
-class ReadsLate:
-    """A readback of a device that is one step ahead of the host."""
-
-    def __init__(self) -> None:
-        self.steps: list[Arrived] = []
-
-    def push(self, parts: Any, plan: StepPlan) -> None:
-        self.steps.append(Arrived.of(plan, [token for part in parts for token in part.tolist()]))
-
-    def collect(self, *, wait_for_all: bool) -> list[Arrived]:
-        keep = 0 if wait_for_all else 1
-        arrived = self.steps[: len(self.steps) - keep]
-        self.steps = self.steps[len(arrived) :]
-        return arrived
-
-    def clear(self) -> None:
-        self.steps = []
-
-
-class Recorded:
-    """Stands for recorded graphs: runs a step's body when it is replayed."""
-
-    def __init__(self) -> None:
-        self.num_replays: list[int] = []
-
-    def __call__(self, body: Any) -> Any:
-        index = len(self.num_replays)
-        self.num_replays.append(0)
-        body()  # a warm-up, as before a recording
-
-        def replay() -> None:
-            self.num_replays[index] += 1
-            body()
-
-        return replay
-
-
 @pytest.mark.parametrize("architecture", [QWEN3, LLAMA], ids=lambda a: a["model_type"])
 @pytest.mark.parametrize("limit", [None, 13])
 def test_replayed_steps_read_late_give_the_same_tokens(
-    architecture: dict[str, Any], limit: int | None
+    architecture: dict[str, Any], limit: int | None, recorded: Any, reads_late: Any
 ) -> None:
-    recorded = Recorded()
-    runner = make(architecture, make_capture=lambda: recorded, readback=ReadsLate())
+    runner = make(architecture, make_capture=lambda: recorded, readback=reads_late)
     found, expected = served(architecture, runner, max_prefill_tokens_per_step=limit)
     assert found == expected
     assert len(recorded.num_replays) == 4  # 1, 2, 4 and 7 rows, one bound on the context
@@ -247,8 +207,8 @@ def test_replayed_steps_read_late_give_the_same_tokens(
     assert all(recorded.num_replays)
 
 
-def test_a_late_step_is_reported_with_what_it_computed() -> None:
-    runner = make(QWEN3, make_capture=Recorded, readback=ReadsLate())
+def test_a_late_step_is_reported_with_what_it_computed(recorded: Any, reads_late: Any) -> None:
+    runner = make(QWEN3, make_capture=lambda: recorded, readback=reads_late)
     request = Request(request_id=0, arrival_s=0.0, prompt_tokens=5, output_tokens=2)
     prompt = np.arange(5)
     runner.start_trial(
@@ -267,8 +227,7 @@ def test_a_late_step_is_reported_with_what_it_computed() -> None:
     ]
 
 
-def test_a_context_that_outgrows_a_recorded_bound_takes_the_next() -> None:
-    recorded = Recorded()
+def test_a_context_that_outgrows_a_recorded_bound_takes_the_next(recorded: Any) -> None:
     runner = make(LLAMA, make_capture=lambda: recorded)
     request = Request(request_id=0, arrival_s=0.0, prompt_tokens=250, output_tokens=20)
     prompt = np.random.default_rng(0).integers(512, size=250)
@@ -279,8 +238,8 @@ def test_a_context_that_outgrows_a_recorded_bound_takes_the_next() -> None:
     assert recorded.num_replays == [13, 6]
 
 
-def test_on_the_device_a_finished_row_stands_still_as_on_the_host() -> None:
-    runner = make(QWEN3, make_capture=Recorded)
+def test_on_the_device_a_finished_row_stands_still_as_on_the_host(recorded: Any) -> None:
+    runner = make(QWEN3, make_capture=lambda: recorded)
     requests = [
         Request(request_id=i, arrival_s=0.0, prompt_tokens=5, output_tokens=n)
         for i, n in enumerate((2, 30))

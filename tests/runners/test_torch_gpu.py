@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from paretobench.core.errors import DeviceOutOfMemoryError, EnvironmentUnfitError
-from paretobench.core.values import BatchingConfig, Request, Trial
+from paretobench.core.values import BatchingConfig, Preemption, Request, Trial
 from paretobench.core.workloads import ClosedLoop, FixedLength, WorkloadSpec
 from paretobench.runners.torch import TorchRunner, build_runner, make_runner
 from paretobench.runners.torch.models import random_model
@@ -155,6 +155,68 @@ def test_prompts_in_chunks_give_the_same_tokens(options: dict[str, Any]) -> None
     runner = over("nano", torch.float32, **options)
     found = serve(runner, requests, prompts, max_prefill_tokens_per_step=13)
     assert found == expected_of("nano", requests, prompts)
+
+
+def serve_preempting(
+    runner: TorchRunner,
+    requests: list[Request],
+    prompts: dict[int, np.ndarray],
+    preemption: Preemption,
+    *,
+    max_prefill_tokens_per_step: int | None = None,
+) -> tuple[dict[int, list[int]], int]:
+    """Return the tokens, and how many requests gave up their slots more than once."""
+    rng = np.random.default_rng(5)
+    runner.start_trial(
+        max_batch_size=9,
+        max_request_tokens=120,
+        prompts=lambda r: prompts[r.request_id],
+        max_prefill_tokens_per_step=max_prefill_tokens_per_step,
+        preemption=preemption,
+    )
+    tokens: dict[int, list[int]] = {r.request_id: [] for r in requests}
+    num_preemptions = dict.fromkeys(tokens, 0)
+    outside, inside = list(requests), dict[int, Request]()
+    while outside or inside:
+        if rng.random() < 0.3:
+            for request_id, token in runner.settle().tokens:
+                tokens[request_id].append(token)
+            owed = [i for i, r in inside.items() if len(tokens[i]) < r.output_tokens]
+            victims = [i for i in owed if rng.random() < 0.5]
+            runner.preempt(victims)
+            for i in victims:
+                num_preemptions[i] += 1
+                outside.insert(int(rng.integers(len(outside) + 1)), inside.pop(i))
+        room = min(runner.capacity().free_slots, len(outside), int(rng.integers(0, 5)))
+        join, outside = outside[:room], outside[room:]
+        inside |= {r.request_id: r for r in join}
+        for request_id, token in runner.step(join).tokens:
+            tokens[request_id].append(token)
+        leaving = [i for i, r in inside.items() if len(tokens[i]) == r.output_tokens]
+        leaving = [i for i in leaving if rng.random() < 0.5]
+        runner.leave(leaving)
+        for i in leaving:
+            del inside[i]
+    assert runner.capacity().free_slots == 9
+    return tokens, sum(n > 1 for n in num_preemptions.values())
+
+
+@pytest.mark.parametrize("limit", [None, 13])
+@pytest.mark.parametrize(
+    "options", [{}, {"attention": "sdpa"}, {"backend": "transformers"}], ids=str
+)
+@pytest.mark.parametrize("preemption", ["recompute", "keep_kv"])
+def test_tokens_of_preempted_requests_equal_generate(
+    preemption: Preemption, options: dict[str, Any], limit: int | None
+) -> None:
+    requests, prompts = draw(40)
+    runner = over("nano", torch.float32, **options)
+    found, num_preempted = serve_preempting(
+        runner, requests, prompts, preemption, max_prefill_tokens_per_step=limit
+    )
+    assert found == expected_of("nano", requests, prompts)
+    assert num_preempted > 5
+    assert bool(runner.describe()["cuda_graphs"]) is (options.get("backend") != "transformers")
 
 
 def test_decode_steps_are_replayed_and_attention_is_the_kernel_that_is_named() -> None:

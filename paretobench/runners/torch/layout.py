@@ -4,7 +4,7 @@ their addresses."""
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -66,6 +66,12 @@ class Layout:
         return (
             0 if self.graphs is None else self.graphs.bytes_for(max_batch_size, max_request_tokens)
         )
+
+    def move(self, moves: Sequence[tuple[int, int, int]]) -> None:
+        """Carry out moves `(from slot, to slot, tokens)` of the table, in their order."""
+        for source, target, tokens in moves:
+            self.cache.move(source, target, tokens)
+            self.rows.move(source, target)
 
     def give_back(self) -> None:
         """Free slots and recorded steps."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from paretobench.runners.base import StepResult
 from paretobench.runners.torch.table import StepPlan
 
 
@@ -24,6 +25,19 @@ class Arrived:
         """Return the step whose wanted rows gave `tokens`."""
         delivered = [(request_id, tokens[row]) for request_id, row in plan.deliveries]
         return cls(plan=plan, tokens=delivered)
+
+
+def combined(steps: Sequence[Arrived]) -> StepResult:
+    """Return what steps that are done gave and computed, as one."""
+    plans = [step.plan for step in steps]
+    return StepResult(
+        tokens=[pair for step in steps for pair in step.tokens],
+        decode_rows=sum(plan.num_decode for plan in plans),
+        padded_rows=sum(plan.num_padded for plan in plans),
+        num_prompts=sum(len(plan.chunks) for plan in plans),
+        prompt_tokens=sum(plan.prompt_tokens for plan in plans),
+        kv_tokens=sum(plan.kv_tokens for plan in plans),
+    )
 
 
 class Readback(Protocol):

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, UserInputError
 from paretobench.core.values import Preemption, Request
 from paretobench.runners.base import Capacity, Prompts, StepResult
-from paretobench.runners.torch.attention import SlotAttention
 from paretobench.runners.torch.backends import Backend
-from paretobench.runners.torch.batch import pack
-from paretobench.runners.torch.device_rows import sample
 from paretobench.runners.torch.devices import describe_device
 from paretobench.runners.torch.graphs import Capture
 from paretobench.runners.torch.kernels import AttentionKernels
+from paretobench.runners.torch.launch import launch
 from paretobench.runners.torch.layout import Layout
 from paretobench.runners.torch.memory import is_out_of_memory
-from paretobench.runners.torch.readback import ImmediateReadback, Readback
+from paretobench.runners.torch.preempted import Preempted
+from paretobench.runners.torch.readback import ImmediateReadback, Readback, combined
 from paretobench.runners.torch.table import SlotTable, StepPlan
 from paretobench.runners.torch.warm_up import warm_up
 
@@ -57,6 +56,7 @@ class TorchRunner:
         self._readback = readback or ImmediateReadback()
         self._layout = Layout(backend, kernels, make_capture)
         self._table = SlotTable(0)
+        self._preempted = Preempted(None, self._layout, self._table)
         self._prompts: Prompts | None = None
         self._kv_budget_tokens: int | None = None
         self._max_prefill_tokens: int | None = None
@@ -99,6 +99,7 @@ class TorchRunner:
             lambda: self._layout.make_room(max_batch_size, max_request_tokens),
         )
         self._table = SlotTable(min(max_batch_size, self._layout.cache.num_slots))
+        self._preempted = Preempted(preemption, self._layout, self._table)
         self._layout.cache.request_tokens = max_request_tokens
         self._prompts = prompts
         self._kv_budget_tokens = kv_budget_tokens
@@ -123,35 +124,30 @@ class TorchRunner:
                 f"over {cache.num_slots} slots of {cache.slot_tokens} tokens",
                 lambda: self._launch(plan),
             )
-        arrived = self._or_free(
-            "reading tokens back", lambda: self._readback.collect(wait_for_all=plan is None)
-        )
-        tokens = [pair for done in arrived for pair in done.tokens]
-        self._require_finite(tokens)
-        plans = [done.plan for done in arrived]  # never more than one
-        return StepResult(
-            tokens=tokens,
-            decode_rows=sum(done.num_decode for done in plans),
-            padded_rows=sum(done.num_padded for done in plans),
-            num_prompts=sum(len(done.chunks) for done in plans),
-            prompt_tokens=sum(done.prompt_tokens for done in plans),
-            kv_tokens=sum(done.kv_tokens for done in plans),
-        )
+        return self._collect(wait_for_all=plan is None)
 
     def leave(self, request_ids: Sequence[int]) -> None:
         """Free the slots of these requests; others move into the holes."""
-        with torch.inference_mode():
-            for source, target, tokens in self._table.leave(request_ids):
-                self._layout.cache.move(source, target, tokens)
-                self._layout.rows.move(source, target)
+        self._free_slots(request_ids)
+        self._preempted.forget(request_ids)
 
     def settle(self) -> StepResult:
-        """Return the tokens that were computed and not seen yet."""
-        raise NotImplementedError
+        """Wait for the step that is still on its way, and return it; empty where there is none.
+
+        Raises what `step` raises.
+        """
+        return self._collect(wait_for_all=True)
 
     def preempt(self, request_ids: Sequence[int]) -> None:
-        """Free the slots of requests that are owed tokens."""
-        raise NotImplementedError
+        """Free the slots of requests that are owed tokens, who go on when they join again.
+
+        Raises DeviceOutOfMemoryError where a cache that is kept finds no room beside the slots.
+        """
+        self._or_free(
+            f"the cache of {len(request_ids)} preempted requests beside the slots",
+            lambda: self._preempted.set_aside(request_ids),
+        )
+        self._free_slots(request_ids)
 
     def capacity(self) -> Capacity:
         """Return what fits now."""
@@ -162,7 +158,7 @@ class TorchRunner:
         return Capacity(
             free_slots=self._table.num_slots - self._table.num_rows,
             max_request_tokens=longest,
-            free_kv_tokens=None if budget is None else budget - self._table.reserved_tokens,
+            free_kv_tokens=None if budget is None else budget - self._reserved_tokens(),
         )
 
     def warm_up(
@@ -211,18 +207,36 @@ class TorchRunner:
         # what is still on its way belongs to the last trial; a device that is lost says so here
         self._readback.clear()
         self._table = SlotTable(0)
+        self._preempted = Preempted(None, self._layout, self._table)
         self._prompts = None
         self._kv_budget_tokens = None
         if self._layout.graphs is not None:
             self._layout.graphs.forget()
 
     def _admit(self, join: Sequence[Request]) -> None:
-        # neighbours of one length are computed as one
-        for request in sorted(join, key=lambda request: request.prompt_tokens):
+        kept, to_compute = [], []
+        for request in join:
             assert self._prompts is not None, "start_trial comes first"
-            self._table.join(request, self._prompt(request, self._prompts))
+            if (cache := self._preempted.take(request)) is not None:
+                kept.append(cache)
+            else:
+                prompt = self._prompt(request, self._prompts)
+                to_compute.append((request, self._preempted.whole_prompt(request, prompt)))
+        if kept:
+            self._or_free("a kept cache", lambda: self._preempted.put_back(kept))
+        # neighbours of one length are computed as one
+        for request, prompt in sorted(to_compute, key=lambda pair: len(pair[1])):
+            self._table.join(request, prompt)
         budget = self._kv_budget_tokens
-        assert budget is None or self._table.reserved_tokens <= budget, "over the KV budget"
+        assert budget is None or self._reserved_tokens() <= budget, "over the KV budget"
+
+    def _reserved_tokens(self) -> int:
+        """Prompt and output of all that have a slot, or a cache that is kept without one."""
+        return self._table.reserved_tokens + self._preempted.reserved_tokens
+
+    def _free_slots(self, request_ids: Sequence[int]) -> None:
+        with torch.inference_mode():
+            self._layout.move(self._table.leave(request_ids))
 
     def _prompt(self, request: Request, prompts: Prompts) -> NDArray[np.int64]:
         prompt = prompts(request)
@@ -237,28 +251,19 @@ class TorchRunner:
         return prompt
 
     def _launch(self, plan: StepPlan) -> None:
-        """Queue a step and the reading of its tokens: decode rows replayed where recorded."""
-        graphs = self._layout.graphs
-        if graphs is None or not plan.num_decode:
-            parts = [self._compute(plan)]
-        else:
-            parts = [graphs.replay(plan)]
-            if plan.chunks:
-                parts.append(self._compute(plan.without_decode_rows()))
-        self._readback.push(parts, plan)
+        """Queue a step and the reading of its tokens."""
+        self._readback.push(launch(plan, self._layout, self._backend, self._kernels), plan)
 
-    def _compute(self, plan: StepPlan) -> torch.Tensor:
-        """Queue a packed batch; return what it reports of its wanted rows, on the device."""
-        batch = pack(plan, self._layout.rows.tokens)
-        attention = SlotAttention(batch, self._layout.cache, self._kernels)
-        tokens, reported = sample(self._backend.logits(batch, attention))
-        # decode rows that have all their tokens feed on in vain: nothing reads what they give
-        decode = plan.num_decode
-        self._layout.rows.tokens[:decode] = tokens[:decode]
-        last = [chunk.slot for chunk in plan.chunks if chunk.is_last]
-        if last:  # in neighbouring slots: prompts end in the order of their slots
-            self._layout.rows.tokens[last[0] : last[-1] + 1] = tokens[decode:]
-        return reported
+    def _collect(self, *, wait_for_all: bool) -> StepResult:
+        """Return what the host can see now: never more than one step."""
+        result = combined(
+            self._or_free(
+                "reading tokens back", lambda: self._readback.collect(wait_for_all=wait_for_all)
+            )
+        )
+        self._require_finite(result.tokens)
+        self._preempted.note(result.tokens)
+        return result
 
     def _require_finite(self, tokens: Sequence[tuple[int, int]]) -> None:
         bad = [request_id for request_id, token in tokens if token < 0]

@@ -113,6 +113,23 @@ class SlotCache:
         for stored in self._views:
             stored[:, target, :, :tokens] = stored[:, source, :, :tokens]
 
+    def copy(self, slot: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the first `tokens` of a slot, each [layers, kv_heads, tokens, dim], for `paste`.
+
+        Raises torch.OutOfMemoryError, MemoryError or RuntimeError where there is no room.
+        """
+        assert self._views is not None
+        if self.device.type == "cpu":
+            require_host_memory(tokens * self.token_bytes)
+        keys, values = (stored[:, slot, :, :tokens].clone() for stored in self._views)
+        return keys, values
+
+    def paste(self, slot: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Put what `copy` returned at the beginning of a slot."""
+        assert self._views is not None
+        for stored, kept in zip(self._views, (keys, values), strict=True):
+            stored[:, slot, :, : kept.shape[2]] = kept
+
     def free(self) -> None:
         """Give all memory back; `reserve` starts anew."""
         self._layers = []

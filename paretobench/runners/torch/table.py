@@ -57,6 +57,22 @@ class StepPlan:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Where a request sits, and how far it is."""
+
+    request: Request
+    slot: int
+    cached_tokens: int
+    owed: int  # tokens
+    decodes: bool  # its prompt is done
+
+    @property
+    def request_tokens(self) -> int:
+        """Prompt and output: what the request needs of the cache at most."""
+        return self.request.prompt_tokens + self.request.output_tokens
+
+
 class SlotTable:
     """The bookkeeping of slots; the device computes what it plans, in the order that it plans.
 
@@ -104,7 +120,10 @@ class SlotTable:
         return int(self._positions[: self.num_rows].sum())
 
     def join(self, request: Request, prompt: NDArray[np.int64]) -> None:
-        """Give the request the next slot; its prompt is computed in steps to come."""
+        """Give the request the next slot; its prompt is computed in steps to come.
+
+        Where it had tokens before, they follow its own prompt in `prompt`.
+        """
         assert request.request_id not in self._slot_of, "a request joins once"
         slot = self.num_rows
         assert slot < self.num_slots, "more requests than slots"
@@ -112,8 +131,41 @@ class SlotTable:
         self._requests.append(request)
         self._prompts.append(prompt)
         self._positions[slot] = 0
-        self._owed[slot] = request.output_tokens
+        self._owed[slot] = request.output_tokens - (len(prompt) - request.prompt_tokens)
         self._reserved_tokens += request.prompt_tokens + request.output_tokens
+
+    def seat(self, request_id: int) -> Seat:
+        """Return where a request that has a slot sits."""
+        slot = self._slot_of[request_id]
+        return Seat(
+            request=self._requests[slot],
+            slot=slot,
+            cached_tokens=int(self._positions[slot]),
+            owed=int(self._owed[slot]),
+            decodes=slot < self.num_decode,
+        )
+
+    def rejoin(self, seats: Sequence[Seat]) -> list[tuple[int, int, int]]:
+        """Give requests that decoded when they left the slots after the decoding rows.
+
+        Returns the moves that make room for them, to be carried out in this order, as `leave` does:
+        rows whose prompt is not done all move down. Then the cache of each is to be put back.
+        """
+        first, num_rows, count = self.num_decode, self.num_rows, len(seats)
+        assert num_rows + count <= self.num_slots, "more requests than slots"
+        assert all(seat.decodes for seat in seats)
+        self._requests += [seat.request for seat in seats]
+        moves = [self._move(slot, slot + count) for slot in reversed(range(first, num_rows))]
+        for slot, seat in enumerate(seats, start=first):
+            assert seat.request.request_id not in self._slot_of, "a request joins once"
+            self._slot_of[seat.request.request_id] = slot
+            self._requests[slot] = seat.request
+            self._positions[slot] = seat.cached_tokens
+            self._owed[slot] = seat.owed
+            self._reserved_tokens += seat.request_tokens
+        self.num_decode += count
+        self.version += 1
+        return [move for move in moves if move[2]]
 
     def plan(self, max_prefill_tokens: int | None) -> StepPlan | None:
         """Return the next step and count it as computed; None where nobody is owed anything.
