@@ -9,6 +9,7 @@ from paretobench.analysis.operating_points import OperatingPoint
 from paretobench.report.deploy import reason_of
 from paretobench.report.figures import FIGURES
 from paretobench.report.manifest import device_name, is_simulated, model_name
+from paretobench.report.markdown_controllers import controller_lines
 from paretobench.report.markdown_measured import measured_lines, reproduce_lines
 from paretobench.report.markdown_table import table
 from paretobench.report.markdown_trust import trust_lines
@@ -44,6 +45,11 @@ def report_markdown(report: Report) -> bytes:
         lines += ["![Throughput against latency, and the frontier](frontier.png)", ""]
     lines += ["## Frontier", "", *_frontier_lines(report), ""]
     lines += ["## Operating points", "", *_operating_point_lines(report), ""]
+    if report.contests:
+        lines += ["## Controllers against fixed batch sizes", ""]
+        if "adaptive.png" in drawn:
+            lines += ["![The limit over time, goodput and p95 by phase](adaptive.png)", ""]
+        lines += [*controller_lines(report.contests), ""]
     lines += ["## What was measured", "", *measured_lines(report), ""]
     lines += ["## What to trust less, and why", "", *trust_lines(report), ""]
     lines += ["## Other figures", "", *_figure_lines(report, drawn), ""]

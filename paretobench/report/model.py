@@ -11,6 +11,8 @@ from paretobench.analysis.configurations import Configuration, combine_repeats
 from paretobench.analysis.frontier import find_frontier
 from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
 from paretobench.core.points import Point
+from paretobench.report.controllers import Contest, find_contests
+from paretobench.report.courses import Course, load_courses
 from paretobench.report.manifest import goals, latency_metric, throughput_metric
 from paretobench.report.points import load_points
 from paretobench.report.text import one_line, plural
@@ -22,13 +24,18 @@ DATA_FILES = ("points.csv", "frontier.csv", "operating_points.yaml", "report.md"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A run's points, its frontier and where to run; `left_out` says why a figure is not there."""
+    """A run's points, its frontier and where to run; `left_out` says why a figure is not there.
+
+    `courses` are the trials under loads whose rate varies, `contests` what controllers did there.
+    """
 
     run: RunFolder
     points: tuple[Point, ...]
     configurations: tuple[Configuration, ...]
     frontier: tuple[Configuration, ...]
     operating_points: tuple[OperatingPoint, ...]
+    courses: tuple[Course, ...] = ()
+    contests: tuple[Contest, ...] = ()
     figures: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -71,6 +78,7 @@ def assemble(run: RunFolder) -> Report:
     """
     points = load_points(run)
     configurations = combine_repeats(points)
+    courses = load_courses(run, points)
     latency = latency_metric(run)
     return Report(
         run=run,
@@ -80,6 +88,8 @@ def assemble(run: RunFolder) -> Report:
             find_frontier(configurations, throughput=throughput_metric(run), latency=latency)
         ),
         operating_points=tuple(_choose_all(goals(run), configurations, latency)),
+        courses=tuple(courses),
+        contests=tuple(find_contests(courses)),
     )
 
 

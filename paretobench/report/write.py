@@ -6,6 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from paretobench.core.errors import RunFolderError
+from paretobench.report.courses import (
+    LIMIT_CHANGES_FILE,
+    PHASES_FILE,
+    limit_changes_csv,
+    phases_csv,
+)
 from paretobench.report.deploy import operating_points_yaml
 from paretobench.report.figures import FIGURES, draw_png
 from paretobench.report.markdown import report_markdown
@@ -26,6 +32,9 @@ def write_report(path: Path) -> Report:
     write_atomically(path / "points.csv", points_csv(report.points))
     write_atomically(path / "frontier.csv", frontier_csv(report.frontier))
     write_atomically(path / "operating_points.yaml", operating_points_yaml(report))
+    if report.courses:
+        write_atomically(path / PHASES_FILE, phases_csv(report.courses))
+        write_atomically(path / LIMIT_CHANGES_FILE, limit_changes_csv(report.courses))
     figures: list[Path] = []
     left_out: list[str] = []
     for picture in FIGURES:

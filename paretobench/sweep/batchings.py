@@ -35,6 +35,8 @@ def batching_configs(scenario: Scenario) -> list[BatchingConfig]:
         batching.max_prefill_tokens_per_step,
         batching.arrangement,
     ):
+        if policy == "adaptive" and size < max(batching.max_batch_size):
+            continue  # its limit moves between 1 and the largest
         plain = BatchingConfig(
             policy=policy,
             max_batch_size=size,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from paretobench.report.figures.adaptive import draw_adaptive
 from paretobench.report.figures.canvas import render, style
 from paretobench.report.figures.frontier import draw_frontier
 from paretobench.report.figures.gpu_utilization import draw_gpu_utilization
@@ -49,6 +50,11 @@ FIGURES: tuple[Picture, ...] = (
         file_name="wait_timeout.png",
         draw=draw_wait_timeout,
         shows="what each wait timeout did to the batches, the runner's idle time and the latency",
+    ),
+    Picture(
+        file_name="adaptive.png",
+        draw=draw_adaptive,
+        shows="how controllers moved the batch limit, and goodput and p95 by phase",
     ),
     Picture(
         file_name="gpu_utilization.png",

@@ -1,0 +1,70 @@
+"""Controllers against fixed settings: who is compared with whom, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paretobench.analysis.phases import PhaseFigures
+from paretobench.analysis.regret import Regret, regret_of
+from paretobench.core.points import Settings
+from paretobench.core.profiles import Phase
+from paretobench.report.courses import Course, mean_phases
+from paretobench.report.text import wait_label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Controllers and fixed settings under one load: figures by phase, by name, and regrets.
+
+    `courses` are the controllers' first repeats, by name.
+    """
+
+    load: str
+    workload: str
+    fixed: dict[str, tuple[PhaseFigures, ...]]
+    controllers: dict[str, tuple[PhaseFigures, ...]]
+    courses: dict[str, Course]
+    regrets: tuple[Regret, ...]
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases of the cycle, in order."""
+        return [figures.phase for figures in next(iter(self.controllers.values()))]
+
+
+def find_contests(courses: Sequence[Course]) -> list[Contest]:
+    """Return a contest for each load and workload that has a controller and a fixed setting."""
+    groups: dict[tuple[str, str, str | None], dict[str, list[Course]]] = {}
+    for course in courses:
+        settings = course.point.settings
+        group = groups.setdefault((settings.workload, settings.load, settings.variant), {})
+        group.setdefault(settings.configuration_id, []).append(course)
+    contests = []
+    for (workload, load, _), configurations in groups.items():
+        named = {_name(repeats[0].point.settings): repeats for repeats in configurations.values()}
+        adaptive = {n: r for n, r in named.items() if r[0].point.settings.controller is not None}
+        fixed = {n: mean_phases(r) for n, r in named.items() if n not in adaptive}
+        if not adaptive or not fixed:
+            continue
+        controllers = {n: mean_phases(r) for n, r in adaptive.items()}
+        contests.append(
+            Contest(
+                load=load,
+                workload=workload,
+                fixed=fixed,
+                controllers=controllers,
+                courses={n: r[0] for n, r in adaptive.items()},
+                regrets=tuple(regret_of(n, f, fixed) for n, f in controllers.items()),
+            )
+        )
+    return contests
+
+
+def _name(settings: Settings) -> str:
+    if settings.controller is not None:
+        return f"{settings.controller.split(',')[0]} ≤ {settings.max_batch_size}"
+    wait = settings.max_waiting_time_ms
+    return f"{settings.policy} {settings.max_batch_size}" + (
+        f", wait {wait_label(wait)}" if wait else ""
+    )
