@@ -73,6 +73,8 @@ class StepLog:
         "padded_tokens",
         "queue_depth",
         "close_reason",
+        "num_prompts",
+        "decode_kv_tokens",
     )
 
     def __init__(self) -> None:
@@ -104,6 +106,8 @@ class StepLog:
                 result.padded_rows,
                 queue_depth,
                 close_reason,
+                result.num_prompts,
+                result.decode_kv_tokens,
             )
         )
 

@@ -136,6 +136,7 @@ class TorchRunner:
             num_prompts=sum(len(done.chunks) for done in plans),
             prompt_tokens=sum(done.prompt_tokens for done in plans),
             kv_tokens=sum(done.kv_tokens for done in plans),
+            decode_kv_tokens=sum(done.decode_kv_tokens for done in plans),
         )
 
     def leave(self, request_ids: Sequence[int]) -> None:
