@@ -27,8 +27,7 @@ class RunFit:
     def describe(self) -> dict[str, Any]:
         """Return what a simulation with these times says of itself in its manifest."""
         return {
-            "model": f"step times fitted to the run {self.name!r} ({self.fit.num_steps} steps, "
-            f"median error {self.fit.residual:.1%})",
+            "model": f"step times fitted to the run {self.name!r}",
             "fitted_from": self.name,
             "fitted_from_hash": self.steps_hash,
             "step_fit": self.fit.describe(),

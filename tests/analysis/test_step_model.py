@@ -180,13 +180,14 @@ def test_the_time_between_steps_is_part_of_the_next_steps() -> None:
 
 
 def test_a_hold_before_a_batch_is_no_part_of_its_steps() -> None:
-    steps = serve(TIMES)
+    steps = serve(TIMES, max_batch_size=2)  # often idle
     shift_s, held = 0.0, []
     for step in steps:
         shift_s += 0.0 if step.decode_rows else 5.0
         held.append(replace(step, start_s=step.start_s + shift_s))
-    assert fit(held).times.decode_base_s == pytest.approx(8e-3, rel=1e-6)
-    assert fit(held).times.prefill_base_s == pytest.approx(3e-3, rel=1e-6)
+    found = fit(held)
+    assert coefficients(found.times) == near(coefficients(TIMES))
+    assert found.num_stalls == 0
 
 
 def test_a_call_that_returned_nothing_belongs_to_the_step_that_the_next_one_returns() -> None:

@@ -145,7 +145,7 @@ def test_a_simulation_resumes_only_with_the_same_steps(
     shutil.rmtree(min((other / "trials").iterdir()))
     refused = run(*command, "--steps-from", other, "--resume")
     assert refused.code == 4
-    assert "began with" in refused.err
+    assert "began with fitted_from_hash" in refused.err
 
 
 def remove_the_run(run: Path) -> None:
