@@ -11,9 +11,10 @@ import gc
 import statistics
 import time
 
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import BatchingConfig, Trial
 from paretobench.core.workloads import ClosedLoop, FixedLength, UniformLength, WorkloadSpec
-from paretobench.runners.latency_model import LatencyModelRunner, StepTimes
+from paretobench.runners.latency_model import LatencyModelRunner
 from paretobench.runners.null import NullRunner
 from paretobench.serving.clock import VirtualClock, WallClock
 from paretobench.targets.serve import serve_trial

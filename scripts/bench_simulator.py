@@ -13,6 +13,7 @@ import resource
 import statistics
 import time
 
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import BatchingConfig, Trace, Trial
 from paretobench.core.workloads import (
     ArrivalProcess,
@@ -22,7 +23,7 @@ from paretobench.core.workloads import (
     LognormalLength,
     WorkloadSpec,
 )
-from paretobench.runners.latency_model import LatencyModelRunner, StepTimes
+from paretobench.runners.latency_model import LatencyModelRunner
 from paretobench.runners.null import NullRunner
 from paretobench.serving.clock import VirtualClock
 from paretobench.targets.serve import serve_trial

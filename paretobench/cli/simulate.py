@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from paretobench.cli import options
+
+if TYPE_CHECKING:
+    from paretobench.core.values import Trial
+    from paretobench.scenario import Scenario
+    from paretobench.targets.simulated import SimulatedTarget
+
+StepsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--steps-from",
+        help="Run folder to whose steps the step times are fitted, in place of the scenario's.",
+        show_default=False,
+    ),
+]
 
 
 def simulate(
     scenario_file: options.ScenarioFile,
+    steps_from: StepsFrom = None,
     seed: options.Seed = None,
     repeats: options.Repeats = None,
     output_dir: options.OutputDir = None,
     resume: options.Resume = False,
     json_output: options.Json = False,
 ) -> None:
-    """Run the sweep of a latency-model scenario in virtual time: same policies, no device."""
+    """Run a sweep in virtual time: same policies, no device. Step times are those of a
+    latency-model scenario, or fitted to a run's measured steps."""
     from paretobench.cli.measure import measure
     from paretobench.core.errors import ScenarioError
     from paretobench.scenario import Overrides, load_scenario
@@ -25,21 +46,45 @@ def simulate(
     from paretobench.targets.simulated import SimulatedTarget
 
     scenario = load_scenario(scenario_file, Overrides(seed=seed, repeats=repeats))
-    if scenario.runner is None:
+    if scenario.runner is None and steps_from is None:
         raise ScenarioError(
             f"{scenario_file}: expected `runner: {{kind: latency_model, ...}}`, found `model:`; "
-            "measure a model with `paretobench sweep`"
+            "fit step times to a run with --steps-from RUN, or measure with `paretobench sweep`"
         )
     check_scenario(scenario)
     trials = plan_trials(scenario)
     check_trials(trials)
+    if steps_from is not None:
+        target = _fitted_target(scenario, trials, steps_from)
+    else:
+        assert scenario.runner is not None
+        target = SimulatedTarget(step_times(scenario.runner))
     measure(
         scenario,
         trials,
-        SimulatedTarget(step_times(scenario.runner)),
+        target,
         output_dir or Path("results") / f"{scenario.name}-simulated",
         durations_s=[0.0] * len(trials),  # virtual time takes next to none
         command="simulate",
         resume=resume,
         json=json_output,
     )
+
+
+def _fitted_target(
+    scenario: Scenario, trials: Sequence[Trial], steps_from: Path
+) -> SimulatedTarget:
+    """Return a simulation with the step times of a run; say on stderr what they rest on."""
+    from paretobench.sweep.step_fit import fit_run
+    from paretobench.targets.simulated import SimulatedTarget
+
+    run = fit_run(steps_from)
+    for line in (run.fit.summary(), *(f"extrapolated: {e}" for e in run.extrapolations(trials))):
+        print(line, file=sys.stderr)
+    if scenario.model is not None and run.model != scenario.model.model_dump(mode="json"):
+        print(
+            f"warning: {steps_from} is not a run of this scenario's model with these settings: "
+            "the figures are those of the run's model",
+            file=sys.stderr,
+        )
+    return SimulatedTarget(run.fit.times, run.describe())

@@ -67,12 +67,13 @@ class StepRecord:
 
     `batch_size` counts the requests that held a slot, joiners included; `decode_rows` those that
     decoded, of whom `padded_tokens` already had all their tokens; `prompt_tokens` the tokens of
-    prompts computed; `kv_tokens` the cache entries attended to; `new_tokens` the tokens that
-    became visible to the host; `queue_depth` who still waited. Where the device is a step ahead of
-    the host, all of these are of the step that ended in this call: its first call has none. Over
-    several steps, rows and tokens are sums, and `batch_size` is that of each. `close_reason` says
-    why the group that joined was closed, None where none joined; `engine` which one ran it, where
-    each class has an engine of its own.
+    prompts computed, `num_prompts` how many they were of; `kv_tokens` the cache entries attended
+    to, `decode_kv_tokens` those of the decode rows alone (both None in runs of before they were
+    recorded); `new_tokens` the tokens that became visible to the host; `queue_depth` who still
+    waited. Where the device is a step ahead of the host, all of these are of the step that ended in
+    this call: its first call has none. Over several steps, rows and tokens are sums, and
+    `batch_size` is that of each. `close_reason` says why the group that joined was closed, None
+    where none joined; `engine` which one ran it, where each class has an engine of its own.
     """
 
     phase: Phase
@@ -88,6 +89,8 @@ class StepRecord:
     queue_depth: int
     close_reason: CloseReason | None
     num_steps: int = 1
+    num_prompts: int | None = None
+    decode_kv_tokens: int | None = None
     engine: str | None = None
 
 

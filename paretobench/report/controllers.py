@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from paretobench.analysis.phases import PhaseFigures
 from paretobench.analysis.regret import Regret, regret_of
@@ -68,3 +69,16 @@ def _name(settings: Settings) -> str:
     return f"{settings.policy} {settings.max_batch_size}" + (
         f", wait {wait_label(wait)}" if wait else ""
     )
+
+
+def regret_mapping(regret: Regret) -> dict[str, Any]:
+    """Return a regret in values that JSON can hold."""
+    return {
+        **asdict(regret),
+        "goodput_regret": regret.goodput_regret,
+        "beats_best_single": regret.beats_best_single,
+        "phases": [
+            {**asdict(p), "goodput_regret": p.goodput_regret, "p95_regret": p.p95_regret}
+            for p in regret.phases
+        ],
+    }

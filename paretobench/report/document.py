@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paretobench.report.controllers import regret_mapping
 from paretobench.report.deploy import operating_points_mapping
 from paretobench.report.model import DATA_FILES, Report
 from paretobench.report.points import configuration_row
@@ -22,6 +23,11 @@ def report_document(report: Report) -> dict[str, Any]:
             "objectives": {"throughput": report.throughput, "latency": report.latency},
             "frontier": [configuration_row(c) for c in report.frontier],
             "operating_points": operating_points_mapping(report),
+            "controllers": [
+                {"load": contest.load, "workload": contest.workload, **regret_mapping(regret)}
+                for contest in report.contests
+                for regret in contest.regrets
+            ],
             "verdicts": report.verdicts,
             "files": [*DATA_FILES, *(path.name for path in report.figures)],
             "left_out": list(report.left_out),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 from paretobench.analysis.regret import Regret
 from paretobench.report.controllers import Contest
 from paretobench.report.courses import LIMIT_CHANGES_FILE

@@ -50,6 +50,8 @@ def reproduce_lines(report: Report) -> list[str]:
     run = report.run
     folder = shlex.quote(run.path.resolve().name)
     verb = "simulate" if is_simulated(run) else "sweep"
+    fitted_from = system(run).get("fitted_from")
+    steps = f" --steps-from {shlex.quote(str(fitted_from))}" if fitted_from else ""
     digits = commit(run)
     return [
         f"With paretobench {markdown(str(run.manifest.get('paretobench_version') or __version__))}"
@@ -60,7 +62,7 @@ def reproduce_lines(report: Report) -> list[str]:
         "```sh",
         'python -c \'import json, sys; json.dump(json.load(open(sys.argv[1]))["scenario"], '
         f"sys.stdout)' {folder}/manifest.json > scenario.yaml",
-        f"paretobench {verb} scenario.yaml",
+        f"paretobench {verb} scenario.yaml{steps}",
         f"paretobench report {folder}",
         "```",
     ]

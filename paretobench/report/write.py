@@ -40,8 +40,9 @@ def write_report(path: Path) -> Report:
     for picture in FIGURES:
         drawn = draw_png(picture, report)
         file = path / picture.file_name
-        if isinstance(drawn, str):
-            left_out.append(f"{picture.file_name}: {drawn}")
+        if drawn is None or isinstance(drawn, str):
+            if drawn:
+                left_out.append(f"{picture.file_name}: {drawn}")
             _remove(file)
         else:
             write_atomically(file, drawn)

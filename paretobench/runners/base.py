@@ -33,7 +33,7 @@ class StepResult(NamedTuple):
 
     Of `decode_rows`, `padded_rows` are of requests that have all their tokens. `num_prompts` and
     `prompt_tokens` count prompts worked on and tokens of them; `kv_tokens` the cache entries
-    attended to.
+    attended to, `decode_kv_tokens` those of the decode rows alone.
     """
 
     tokens: Sequence[tuple[int, int]]
@@ -42,6 +42,7 @@ class StepResult(NamedTuple):
     num_prompts: int = 0
     prompt_tokens: int = 0
     kv_tokens: int = 0
+    decode_kv_tokens: int = 0
 
 
 class Runner(Protocol):

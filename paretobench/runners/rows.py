@@ -57,7 +57,7 @@ class Rows:
             self._join(request)
         assert len(self._requests) <= self._num_slots, "more requests than slots"
         decode_rows = self.num_decode_rows
-        kv_tokens = self.decode_kv_tokens
+        kv_tokens = decode_kv_tokens = self.decode_kv_tokens
         num_prompts = prompt_tokens = 0
         padded_rows = decode_rows - len(self._last_step)
         if self._prefilled:
@@ -65,7 +65,15 @@ class Rows:
             kv_tokens += prompt_kv_tokens
         tokens = [(request_id, 0) for request_id in self._last_step]
         self._count_steps(1)
-        return StepResult(tokens, decode_rows, padded_rows, num_prompts, prompt_tokens, kv_tokens)
+        return StepResult(
+            tokens,
+            decode_rows,
+            padded_rows,
+            num_prompts,
+            prompt_tokens,
+            kv_tokens,
+            decode_kv_tokens,
+        )
 
     def steps_alike(self) -> int:
         """Return how many steps from now differ in the cache's growth alone, at least 0.
@@ -83,7 +91,13 @@ class Rows:
         rows, growth = self.num_decode_rows, self.growth
         kv_tokens = num_steps * self.decode_kv_tokens + growth * num_steps * (num_steps - 1) // 2
         self._count_steps(num_steps)
-        return StepResult((), num_steps * rows, num_steps * (rows - growth), kv_tokens=kv_tokens)
+        return StepResult(
+            (),
+            num_steps * rows,
+            num_steps * (rows - growth),
+            kv_tokens=kv_tokens,
+            decode_kv_tokens=kv_tokens,
+        )
 
     def leave(self, request_ids: Sequence[int]) -> None:
         """Free the slots of these requests."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from paretobench.core.metrics import METRICS, Direction, metric_of, qualified, split_name
@@ -78,24 +78,51 @@ class PrefillTimes(StrictModel):
     per_token_ms: Milliseconds = 0.0
 
 
+def _row_count(key: Any) -> Any:
+    # JSON, such as a manifest's, has its keys as text
+    return int(key) if isinstance(key, str) and key.isdecimal() else key
+
+
+RowCount = Annotated[int, Field(ge=1), BeforeValidator(_row_count)]
+
+
 class DecodeTimes(StrictModel):
-    """Time a step takes for the requests that decode in it."""
+    """Time a step takes for the requests that decode in it.
+
+    `by_batch_size` gives it at some batch sizes, linear between, in place of base and per_sequence.
+    """
 
     base_ms: Milliseconds = 0.0
     per_sequence_ms: Milliseconds = 0.0
     per_kv_token_ms: Milliseconds = 0.0
+    by_batch_size: Annotated[dict[RowCount, Milliseconds], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> DecodeTimes:
+        if self.by_batch_size is not None and (self.base_ms or self.per_sequence_ms):
+            raise PydanticCustomError(
+                "one_form",
+                "must give by_batch_size, or base_ms and per_sequence_ms, found both",
+            )
+        return self
 
 
 class LatencyModel(StrictModel):
-    """A step-time model in place of a model: `simulate` runs it in virtual time."""
+    """A step-time model in place of a model: `simulate` runs it in virtual time.
+
+    A step that both prefills and decodes takes `mixed_saving_ms` less than the sum of the two.
+    """
 
     kind: Literal["latency_model"]
     prefill: PrefillTimes
     decode: DecodeTimes
+    mixed_saving_ms: Milliseconds = 0.0
 
     @model_validator(mode="after")
     def _takes_time(self) -> LatencyModel:
-        times = (*self.prefill.model_dump().values(), *self.decode.model_dump().values())
+        decode = self.decode.model_dump()
+        by_batch_size = decode.pop("by_batch_size") or {}
+        times = (*self.prefill.model_dump().values(), *decode.values(), *by_batch_size.values())
         if not any(times):
             raise PydanticCustomError("no_time", "must have at least one time over 0")
         return self

@@ -236,6 +236,8 @@ class StepLog:
                 queue_depth,
                 close_reason,
                 len(ends_s),
+                result.num_prompts,
+                result.decode_kv_tokens,
             )
         )
         return number
@@ -262,6 +264,8 @@ class StepLog:
                     queue_depth=row[10],
                     close_reason=row[11],
                     num_steps=row[12],
+                    num_prompts=row[13],
+                    decode_kv_tokens=row[14],
                 )
             )
         return tuple(records)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paretobench.core.errors import TrialError
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import Trial
 from paretobench.core.workloads import at_capacity
-from paretobench.runners.latency_model import StepTimes
 from paretobench.scenario import Scenario
 from paretobench.scenario.presets import num_parameters
 from paretobench.scenario.schema import Model

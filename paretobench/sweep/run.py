@@ -35,6 +35,7 @@ _SAME_TO_RESUME = (
     "kind",
     "simulated",
     "model",
+    "fitted_from_hash",
     "device_name",
     "dtype",
     "attention_backend",

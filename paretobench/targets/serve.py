@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from paretobench.core.errors import DeviceOutOfMemoryError
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import classes_of
 from paretobench.runners.base import Runner
-from paretobench.runners.latency_model import StepTimes
 from paretobench.scenario.schema import LatencyModel
 from paretobench.serving.clock import Clock, WallClock
 from paretobench.serving.loop import ServingLoop
@@ -78,4 +78,8 @@ def step_times(model: LatencyModel) -> StepTimes:
         decode_base_s=decode.base_ms / 1e3,
         decode_per_sequence_s=decode.per_sequence_ms / 1e3,
         decode_per_kv_token_s=decode.per_kv_token_ms / 1e3,
+        mixed_saving_s=model.mixed_saving_ms / 1e3,
+        decode_by_batch_size=tuple(
+            (rows, ms / 1e3) for rows, ms in sorted((decode.by_batch_size or {}).items())
+        ),
     )

@@ -15,11 +15,11 @@ from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import ServiceLevels
 from paretobench.core.errors import IncompleteError, RunFolderError
 from paretobench.core.points import Point, Settings
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import BatchingConfig, TelemetrySample, Trace, Trial
 from paretobench.core.workloads import ClosedLoop, FixedLength, UniformLength, WorkloadSpec
 from paretobench.results import RunWriter, open_run
 from paretobench.results.writer import check_free
-from paretobench.runners.latency_model import StepTimes
 from paretobench.targets.simulated import SimulatedTarget
 
 TRIAL = Trial(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from paretobench.core.errors import ScenarioError
 from paretobench.scenario import Overrides, Scenario, load_scenario, scenario_from_mapping
+from paretobench.targets.serve import step_times
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 
@@ -158,6 +160,36 @@ def test_a_fault_is_told_with_file_key_expected_and_found(
     assert len(lines) == 1
     assert lines[0].startswith("chat.yaml: ")
     assert message in lines[0]
+
+
+def with_decode(decode: dict[str, Any]) -> dict[str, Any]:
+    runner = {"kind": "latency_model", "prefill": {"base_ms": 2}, "decode": decode}
+    return {**{k: v for k, v in BASE.items() if k != "model"}, "runner": runner}
+
+
+def test_decode_times_by_batch_size_survive_a_manifest() -> None:
+    scenario = scenario_from_mapping(with_decode({"by_batch_size": {8: 15.8, 1: 13.8}}))
+    manifest = json.loads(json.dumps(scenario.model_dump(mode="json")))
+    assert scenario_from_mapping(manifest) == scenario
+    assert scenario.runner is not None
+    times = step_times(scenario.runner)
+    assert dict(times.decode_by_batch_size) == pytest.approx({1: 0.0138, 8: 0.0158})
+
+
+@pytest.mark.parametrize(
+    ("decode", "message"),
+    [
+        ({"by_batch_size": {1: 4}, "base_ms": 4}, "by_batch_size, or base_ms and per_sequence_ms"),
+        ({"by_batch_size": {0: 4}}, "must be ≥ 1, found 0"),
+        ({"by_batch_size": {"one": 4}}, "must be a valid integer, found 'one'"),
+        ({"by_batch_size": {1: -4}}, "must be ≥ 0, found -4"),
+        ({"by_batch_size": {}}, "runner.decode.by_batch_size"),
+    ],
+)
+def test_wrong_decode_times_by_batch_size_are_told(decode: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        scenario_from_mapping(with_decode(decode))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["workload", "batching", "load", "name", "model"])

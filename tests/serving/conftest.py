@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import BatchingConfig, Trace, Trial
 from paretobench.core.workloads import FixedLength, LengthSpec, LoadSpec, WorkloadSpec
-from paretobench.runners.latency_model import StepTimes
 from paretobench.targets.simulated import SimulatedTarget
 
 Simulate = Callable[..., Trace]

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paretobench.core.errors import DeviceOutOfMemoryError
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import BatchingConfig, Request, Trace, Trial, Window
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, FixedLength, UniformLength
 from paretobench.runners.base import StepResult
-from paretobench.runners.latency_model import StepTimes
 from paretobench.runners.null import NullRunner
 from paretobench.serving.clock import VirtualClock
 from paretobench.serving.loop import ServingLoop

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from paretobench.core.step_times import StepTimes
 from paretobench.core.values import Trace
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop, FixedLength, UniformLength
-from paretobench.runners.latency_model import StepTimes
 
 Simulate = Callable[..., Trace]
 

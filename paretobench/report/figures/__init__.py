@@ -26,7 +26,7 @@ class Picture:
     """A figure's file name, who draws it, and what it shows in one line."""
 
     file_name: str
-    draw: Callable[[Report], Figure | str]
+    draw: Callable[[Report], Figure | str | None]
     shows: str
 
 
@@ -64,8 +64,9 @@ FIGURES: tuple[Picture, ...] = (
 )
 
 
-def draw_png(picture: Picture, report: Report) -> bytes | str:
-    """Return the figure as PNG bytes, or as text why it is left out."""
+def draw_png(picture: Picture, report: Report) -> bytes | str | None:
+    """Return the figure as PNG bytes, as text why it is left out, or None: it is not about this
+    run."""
     with style():
         drawn = picture.draw(report)
-        return drawn if isinstance(drawn, str) else render(drawn)
+        return drawn if drawn is None or isinstance(drawn, str) else render(drawn)

@@ -23,10 +23,10 @@ _BEST_SINGLE = "#5f6368"
 _MAX_CYCLES = 1
 
 
-def draw_adaptive(report: Report) -> Figure | str:
-    """Return the figure of the first load that has controllers, or why it cannot be drawn."""
+def draw_adaptive(report: Report) -> Figure | None:
+    """Return the figure of the first load under which controllers met fixed settings."""
     if not report.contests:
-        return "no adaptive policy met a fixed setting under a load whose rate varies"
+        return None
     contest = report.contests[0]
     figure = new_figure(_title(contest), f"{contest.load} · {provenance_line(report.run)}")
     limits = figure.add_axes((0.075, 0.53, 0.715, 0.33))

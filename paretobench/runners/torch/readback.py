@@ -37,6 +37,7 @@ def combined(steps: Sequence[Arrived]) -> StepResult:
         num_prompts=sum(len(plan.chunks) for plan in plans),
         prompt_tokens=sum(plan.prompt_tokens for plan in plans),
         kv_tokens=sum(plan.kv_tokens for plan in plans),
+        decode_kv_tokens=sum(plan.decode_kv_tokens for plan in plans),
     )
 
 

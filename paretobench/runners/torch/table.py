@@ -44,7 +44,12 @@ class StepPlan:
     def kv_tokens(self) -> int:
         """How many cache entries are attended to, those that the step writes included."""
         prompts = sum(chunk.start + len(chunk.token_ids) for chunk in self.chunks)
-        return int(self.positions.sum()) + self.num_decode + prompts
+        return self.decode_kv_tokens + prompts
+
+    @property
+    def decode_kv_tokens(self) -> int:
+        """How many of them are those of the decode rows."""
+        return int(self.positions.sum()) + self.num_decode
 
     def without_decode_rows(self) -> StepPlan:
         """Return the chunks alone, for where decode rows are computed by themselves."""
