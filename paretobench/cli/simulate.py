@@ -21,8 +21,7 @@ def simulate(
     from paretobench.scenario import Overrides, load_scenario
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
-    from paretobench.targets.serve import step_times
-    from paretobench.targets.simulated import SimulatedTarget
+    from paretobench.targets.simulated import simulated_target
 
     scenario = load_scenario(scenario_file, Overrides(seed=seed, repeats=repeats))
     if scenario.runner is None:
@@ -36,7 +35,7 @@ def simulate(
     measure(
         scenario,
         trials,
-        SimulatedTarget(step_times(scenario.runner)),
+        simulated_target(scenario),
         output_dir or Path("results") / f"{scenario.name}-simulated",
         durations_s=[0.0] * len(trials),  # virtual time takes next to none
         command="simulate",

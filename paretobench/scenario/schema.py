@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from paretobench.core.metrics import METRICS, Direction
@@ -13,6 +21,7 @@ from paretobench.core.naming import suggestion
 from paretobench.scenario.fields import StrictModel, Swept
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.traffic import Load, Milliseconds, Workload
+from paretobench.scenario.variants import NAME_PATTERN, SWEPT_MODEL_KEYS, combinations, named
 
 POLICIES = ("static",)
 
@@ -51,11 +60,25 @@ def _auto_or(number: Any) -> Any:
 
 
 AutoOrBool: TypeAlias = Literal["auto", True, False]
+VariantName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
+
+
+def _allow_lists(schema: dict[str, Any]) -> None:
+    properties = schema["properties"]
+    for key in SWEPT_MODEL_KEYS:
+        one = properties[key]
+        properties[key] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
 class Model(StrictModel):
-    """The model to run: a preset with random weights, a checkpoint folder, or a hub id."""
+    """The model to run: a preset with random weights, a checkpoint folder, or a hub id.
 
+    `name` is what a scenario of several calls this one.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_allow_lists)
+
+    name: VariantName | None = None
     preset: Annotated[str, _one_of(PRESETS, "preset")] | None = None
     path: str | None = None
     hub: str | None = None
@@ -96,6 +119,7 @@ class DecodeTimes(StrictModel):
 class LatencyModel(StrictModel):
     """A step-time model in place of a model: `simulate` runs it in virtual time."""
 
+    name: VariantName | None = None
     kind: Literal["latency_model"]
     prefill: PrefillTimes
     decode: DecodeTimes
@@ -106,6 +130,15 @@ class LatencyModel(StrictModel):
         if not any(times):
             raise PydanticCustomError("no_time", "must have at least one time over 0")
         return self
+
+
+S = TypeVar("S", Model, LatencyModel)
+_OneOrNamed = Annotated[
+    Annotated[S, Tag("one")]
+    | Annotated[list[S], Field(min_length=1), AfterValidator(named), Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+    BeforeValidator(combinations),
+]
 
 
 class Batching(StrictModel):
@@ -176,12 +209,12 @@ class Sla(StrictModel):
 
 
 class Scenario(StrictModel):
-    """A validated scenario. Exactly one of `model` and `runner` is given."""
+    """A validated scenario. Exactly one of `model` and `runner` is given, or several of it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
-    model: Model | None = None
-    runner: LatencyModel | None = None
+    model: _OneOrNamed[Model] | None = None
+    runner: _OneOrNamed[LatencyModel] | None = None
     workload: Workload
     batching: Batching
     load: Swept[Load]
@@ -195,3 +228,11 @@ class Scenario(StrictModel):
         if (self.model is None) == (self.runner is None):
             raise PydanticCustomError("one_system", "must give exactly one of model and runner")
         return self
+
+    @property
+    def variants(self) -> list[tuple[str | None, Model | LatencyModel]]:
+        """Return the systems to measure, each with its name; a single one may have none."""
+        given = self.model if self.model is not None else self.runner
+        assert given is not None
+        systems = given if isinstance(given, list) else [given]
+        return [(system.name, system) for system in systems]
