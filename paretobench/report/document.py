@@ -9,6 +9,7 @@ from typing import Any
 from paretobench.report.deploy import operating_points_mapping
 from paretobench.report.model import DATA_FILES, Report
 from paretobench.report.points import configuration_row
+from paretobench.report.shift import shift_documents
 
 
 def report_document(report: Report) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def report_document(report: Report) -> dict[str, Any]:
             "state": run.manifest.get("state"),
             "objectives": {"throughput": report.throughput, "latency": report.latency},
             "frontier": [configuration_row(c) for c in report.frontier],
+            "shifts": shift_documents(report),
             "operating_points": operating_points_mapping(report),
             "verdicts": report.verdicts,
             "files": [*DATA_FILES, *(path.name for path in report.figures)],
