@@ -126,7 +126,7 @@ def _shift(edges: Floats, ratios: Floats, held: Floats, span: float) -> Shift:
         highest=float(ratios.max()),
         start=float(edges[0]),
         end=float(edges[-1]),
-        coverage=min(1.0, float(whole) / span) if span > 0 else 1.0,
+        coverage=float(np.log(edges[-1] / edges[0])) / span if span > 0 else 1.0,
     )
 
 
