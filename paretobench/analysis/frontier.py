@@ -37,18 +37,24 @@ def frontier_indices(throughput: ArrayLike, latency: ArrayLike) -> list[int]:
 def find_frontier(
     configurations: Sequence[Configuration], *, throughput: str, latency: str
 ) -> list[Configuration]:
-    """Return the frontier of each workload shape, by workload and then rising throughput.
+    """Return the frontier of each variant and workload shape, one after another, by rising
+    throughput.
 
-    Only valid configurations compete, and only against those of the same workload.
+    Only valid configurations compete, and only against those of the same variant and workload.
     `throughput` and `latency` name the two figures.
     """
     front: list[Configuration] = []
-    for workload in dict.fromkeys(c.settings.workload for c in configurations):
-        rivals = [c for c in configurations if c.settings.workload == workload and c.is_valid]
+    for curve in dict.fromkeys(map(curve_of, configurations)):
+        rivals = [c for c in configurations if curve_of(c) == curve and c.is_valid]
         gains = [_or_nan(c.figures.get(throughput)) for c in rivals]
         costs = [_or_nan(c.figures.get(latency)) for c in rivals]
         front += [rivals[i] for i in frontier_indices(gains, costs)]
     return front
+
+
+def curve_of(configuration: Configuration) -> tuple[str | None, str]:
+    """Return the variant and the workload, which together say on which curve it competes."""
+    return configuration.settings.variant, configuration.settings.workload
 
 
 def _or_nan(value: float | None) -> float:

@@ -98,6 +98,11 @@ def open_measured_run(path: Path) -> MeasuredRun:
     cannot be counted.
     """
     folder = open_run(path)
+    if folder.manifest.get("provenance", {}).get("systems"):
+        raise RunFolderError(
+            f"{path}: expected the run of one model, found one of several variants; "
+            "run each variant as a scenario of its own"
+        )
     system = folder.manifest.get("provenance", {}).get("system") or {}
     section = folder.manifest.get("scenario", {}).get("model")
     if system.get("kind") != "torch" or section is None:

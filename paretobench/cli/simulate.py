@@ -42,8 +42,7 @@ def simulate(
     from paretobench.scenario import Overrides, load_scenario
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
-    from paretobench.targets.serve import step_times
-    from paretobench.targets.simulated import SimulatedTarget
+    from paretobench.targets.simulated import simulated_target
 
     scenario = load_scenario(scenario_file, Overrides(seed=seed, repeats=repeats))
     if scenario.runner is None and steps_from is None:
@@ -54,15 +53,12 @@ def simulate(
     check_scenario(scenario)
     trials = plan_trials(scenario)
     check_trials(trials)
-    if steps_from is not None:
-        target = _fitted_target(scenario, trials, steps_from)
-    else:
-        assert scenario.runner is not None
-        target = SimulatedTarget(step_times(scenario.runner))
     measure(
         scenario,
         trials,
-        target,
+        simulated_target(scenario)
+        if steps_from is None
+        else _fitted_target(scenario, trials, steps_from),
         output_dir or Path("results") / f"{scenario.name}-simulated",
         durations_s=[0.0] * len(trials),  # virtual time takes next to none
         command="simulate",
@@ -75,13 +71,20 @@ def _fitted_target(
     scenario: Scenario, trials: Sequence[Trial], steps_from: Path
 ) -> SimulatedTarget:
     """Return a simulation with the step times of a run; say on stderr what they rest on."""
+    from paretobench.core.errors import ScenarioError
     from paretobench.sweep.step_fit import fit_run
     from paretobench.targets.simulated import SimulatedTarget
 
+    if len(scenario.variants) > 1:
+        raise ScenarioError(
+            f"{scenario.name}: --steps-from gives the step times of one system, found "
+            f"{len(scenario.variants)} in the scenario; keep one of them"
+        )
     run = fit_run(steps_from)
     for line in (run.fit.summary(), *(f"extrapolated: {e}" for e in run.extrapolations(trials))):
         print(line, file=sys.stderr)
-    if scenario.model is not None and run.model != scenario.model.model_dump(mode="json"):
+    ((_, system),) = scenario.variants
+    if scenario.model is not None and run.model != system.model_dump(mode="json"):
         print(
             f"warning: {steps_from} is not a run of this scenario's model with these settings: "
             "the figures are those of the run's model",

@@ -15,7 +15,8 @@ from paretobench.cli.options import integers, numbers
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
-    from paretobench.targets.worker_target import WorkerTarget
+    from paretobench.scenario.schema import LatencyModel, Model
+    from paretobench.targets.base import Target
 
 
 def sweep(
@@ -71,7 +72,7 @@ def sweep(
     measure(
         scenario,
         trials,
-        _worker_target(scenario, trials),
+        _target(scenario, trials),
         output_dir or Path("results") / scenario.name,
         durations_s=estimate_durations_s(scenario, trials)[0],
         command="sweep",
@@ -81,12 +82,23 @@ def sweep(
     )
 
 
-def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
+def _target(scenario: Scenario, trials: Sequence[Trial]) -> Target:
+    from paretobench.targets.check import check_variants
+    from paretobench.targets.variants import VariantsTarget
+
+    variants = scenario.variants
+    targets = {name: _worker_target(scenario, system, trials) for name, system in variants}
+    if len(variants) == 1:
+        return next(iter(targets.values()))
+    return VariantsTarget(targets, check=lambda: check_variants(variants))
+
+
+def _worker_target(
+    scenario: Scenario, system: Model | LatencyModel, trials: Sequence[Trial]
+) -> Target:
     from paretobench.targets.worker_target import WorkerTarget
     from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
 
-    system = scenario.model or scenario.runner
-    assert system is not None
     prefill_limits = [t.batching.max_prefill_tokens_per_step for t in trials]
     return WorkerTarget(
         system,

@@ -26,13 +26,25 @@ def plan_table(trials: Sequence[Trial], durations_s: Sequence[float]) -> Table:
     from rich.table import Table
 
     table = Table(title="Trials, in the order they will run")
-    for heading in ("trial", "policy", "batch", "wait (ms)", "load", "requests", "about (s)"):
+    several = any(trial.variant is not None for trial in trials)
+    for heading in (
+        "trial",
+        *(["variant"] if several else []),
+        "policy",
+        "batch",
+        "wait (ms)",
+        "load",
+        "requests",
+        "about (s)",
+    ):
         table.add_column(
-            heading, justify="left" if heading in ("trial", "policy", "load") else "right"
+            heading,
+            justify="left" if heading in ("trial", "variant", "policy", "load") else "right",
         )
     for trial, duration_s in zip(trials, durations_s, strict=True):
         table.add_row(
             trial.trial_id,
+            *([trial.variant or ""] if several else []),
             trial.batching.policy,
             f"{trial.batching.max_batch_size}",
             f"{trial.batching.max_waiting_time_s * 1e3:g}",

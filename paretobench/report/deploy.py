@@ -74,6 +74,7 @@ def _met(report: Report, point: OperatingPoint, chosen: Configuration) -> dict[s
     )
     return {
         "met": True,
+        **({} if settings.variant is None else {"variant": settings.variant}),
         "max_batch_size": settings.max_batch_size,
         "max_waiting_time_ms": settings.max_waiting_time_ms,
         "latency_sla_ms": _latency_sla_ms(report, point.goal),

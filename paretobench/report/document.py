@@ -10,6 +10,7 @@ from paretobench.report.controllers import regret_mapping
 from paretobench.report.deploy import operating_points_mapping
 from paretobench.report.model import DATA_FILES, Report
 from paretobench.report.points import configuration_row
+from paretobench.report.shift import shift_documents
 
 
 def report_document(report: Report) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def report_document(report: Report) -> dict[str, Any]:
             "state": run.manifest.get("state"),
             "objectives": {"throughput": report.throughput, "latency": report.latency},
             "frontier": [configuration_row(c) for c in report.frontier],
+            "shifts": shift_documents(report),
             "operating_points": operating_points_mapping(report),
             "controllers": [
                 {"load": contest.load, "workload": contest.workload, **regret_mapping(regret)}

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from paretobench.analysis.operating_points import Goal
-from paretobench.report.text import one_line
+from paretobench.report.text import joined, one_line
 from paretobench.results.reader import RunFolder
 
 
@@ -46,22 +46,50 @@ def goals(run: RunFolder) -> list[Goal]:
     ]
 
 
+def systems(run: RunFolder) -> dict[str | None, Mapping[str, Any]]:
+    """Return the provenance of each variant by its name, of a single system by None."""
+    several = section(run.manifest, "provenance", "systems")
+    if not several:
+        return {None: section(run.manifest, "provenance", "system")}
+    return {name: several[name] for name in several}
+
+
 def system(run: RunFolder) -> Mapping[str, Any]:
-    """Return the provenance of what was measured."""
-    return section(run.manifest, "provenance", "system")
+    """Return the provenance of what was measured; of several variants, what they share."""
+    first, *others = systems(run).values()
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
+
+
+def variant_names(run: RunFolder) -> list[str | None]:
+    """Return what the scenario calls its systems, in its order; one system may have no name."""
+    return [found.get("name") for key in ("model", "runner") for found in _given(run, key)]
+
+
+def _given(run: RunFolder, key: str) -> list[Mapping[str, Any]]:
+    """Return the models or latency models that the scenario gives: none, one or several."""
+    found = scenario(run).get(key)
+    return found if isinstance(found, list) else [found] if found else []
 
 
 def is_simulated(run: RunFolder) -> bool:
     """Return whether a latency model stood in for a model."""
-    return bool(system(run).get("simulated")) or bool(section(scenario(run), "runner"))
+    return bool(system(run).get("simulated")) or bool(_given(run, "runner"))
 
 
 def model_name(run: RunFolder) -> str:
     """Return a short name for the model: the preset, the hub id or the folder's name."""
-    model = section(scenario(run), "model")
-    for key in ("preset", "hub", "path"):
-        if model.get(key):
-            return one_line(PurePosixPath(str(model[key])).name, limit=32)
+    sources = [
+        PurePosixPath(str(model[key])).name
+        for model in _given(run, "model")
+        for key in ("preset", "hub", "path")
+        if model.get(key)
+    ]
+    if sources:
+        return one_line(joined(dict.fromkeys(sources)), limit=32)
     return "latency model" if is_simulated(run) else one_line(str(run.manifest.get("name") or "?"))
 
 

@@ -14,6 +14,7 @@ from paretobench.report.markdown_measured import measured_lines, reproduce_lines
 from paretobench.report.markdown_table import table
 from paretobench.report.markdown_trust import trust_lines
 from paretobench.report.model import Report
+from paretobench.report.shift import find_shifts, range_text, ratio_text, shift_sentence
 from paretobench.report.terminal import (
     column_title,
     deploy_text,
@@ -44,6 +45,8 @@ def report_markdown(report: Report) -> bytes:
     if "frontier.png" in drawn:
         lines += ["![Throughput against latency, and the frontier](frontier.png)", ""]
     lines += ["## Frontier", "", *_frontier_lines(report), ""]
+    if report.variants:
+        lines += ["## Shift between curves", "", *_shift_lines(report), ""]
     lines += ["## Operating points", "", *_operating_point_lines(report), ""]
     if report.contests:
         lines += ["## Controllers against fixed batch sizes", ""]
@@ -66,12 +69,13 @@ def _answer(report: Report) -> str:
     subject = markdown(subject)
     if not report.frontier:
         return f"**{subject}: there is no frontier.** {markdown(_sentence(empty_frontier(report)))}"
-    runs = []
-    for workload in report.workloads:
-        front = [c for c in report.frontier if c.settings.workload == workload]
-        if front:
-            runs.append(_extent(report, front, named=len(report.workloads) > 1))
+    runs = [
+        _extent(report, front, named=len(report.workloads) > 1) for front in report.curves.values()
+    ]
     points = [_deploy_sentence(report, point) for point in report.operating_points]
+    moved = shift_sentence(report)
+    if moved is not None:
+        runs.insert(0, markdown(moved))
     where_to_run = " ".join(points) or "The scenario names no operating points."
     return f"**{subject}: {'; '.join(runs)}.** {where_to_run}"
 
@@ -98,9 +102,10 @@ def _deploy_sentence(report: Report, point: OperatingPoint) -> str:
     if chosen is None:
         return f"Nothing meets `{name}`. {markdown(_sentence(reason_of(report, point)))}"
     settings = chosen.settings
+    variant = f"run {markdown(settings.variant or '')} and " if report.variants else ""
     room = "" if not point.margins else f", {markdown(margin_text(point))}"
     return (
-        f"For `{name}` set `max_batch_size: {settings.max_batch_size}` and "
+        f"For `{name}` {variant}set `max_batch_size: {settings.max_batch_size}` and "
         f"`max_waiting_time_ms: {settings.max_waiting_time_ms:g}` "
         f"({expect_text(point)}{room})."
     )
@@ -117,13 +122,15 @@ def _frontier_lines(report: Report) -> list[str]:
     columns = frontier_columns(report)
     several_workloads = len(report.workloads) > 1
     several_policies = len({c.settings.policy for c in report.configurations}) > 1
-    header = ["workload"] if several_workloads else []
+    header = ["variant"] if report.variants else []
+    header += ["workload"] if several_workloads else []
     limited = any(memory_label(c.settings) for c in report.frontier)
     header += ["load", *(["policy"] if several_policies else []), "batch", "wait"]
     header += ["limits"] if limited else []
     rows = []
     for c in report.frontier:
-        cells = [c.settings.workload] if several_workloads else []
+        cells = [c.settings.variant or ""] if report.variants else []
+        cells += [c.settings.workload] if several_workloads else []
         cells += [c.settings.load, *([c.settings.policy] if several_policies else [])]
         cells += [str(c.settings.max_batch_size), wait_label(c.settings.max_waiting_time_ms)]
         cells += [memory_label(c.settings)] if limited else []
@@ -131,6 +138,32 @@ def _frontier_lines(report: Report) -> list[str]:
     lines = table([*header, *map(column_title, columns)], rows, num_left=len(header) - 2 - limited)
     notes = _table_notes(report, columns)
     return [*lines, "", *notes] if notes else lines
+
+
+def _shift_lines(report: Report) -> list[str]:
+    several = len(report.workloads) > 1
+    rows = [
+        [
+            shift.variant,
+            *([shift.workload] if several else []),
+            ratio_text(shift.throughput),
+            range_text(shift.throughput, report.latency),
+            ratio_text(shift.latency),
+            range_text(shift.latency, report.throughput),
+        ]
+        for shift in find_shifts(report)
+    ]
+    gain, cost = short_label(report.throughput), short_label(report.latency)
+    header = ["variant", *(["workload"] if several else [])]
+    header += [f"{gain} at equal {cost}", f"between {cost} of"]
+    header += [f"{cost} at equal {gain}", f"between {gain} of"]
+    return [
+        f"Against {markdown(report.variants[0])}. Each curve is read as a staircase (the best "
+        "measured, nothing interpolated); a ratio is the geometric mean over the range that both "
+        "curves cover, in brackets its lowest and highest value there.",
+        "",
+        *table(header, rows, num_left=len(header)),
+    ]
 
 
 def _with_spread(report: Report, configuration: Configuration, metric: str) -> str:

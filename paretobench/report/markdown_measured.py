@@ -14,6 +14,7 @@ from paretobench.report.manifest import (
     scenario,
     section,
     system,
+    systems,
     workload_facts,
 )
 from paretobench.report.markdown_table import table
@@ -21,6 +22,18 @@ from paretobench.report.model import Report
 from paretobench.report.text import MISSING, joined, markdown, number, plural, wait_label
 
 _GIB = 2**30
+_APART = (
+    "model",
+    "device",
+    "dtype",
+    "quantization",
+    "backend",
+    "attention_backend",
+    "linear_backend",
+    "elementwise",
+    "cuda_graphs",
+    "threads",
+)
 
 
 def measured_lines(report: Report) -> list[str]:
@@ -28,6 +41,7 @@ def measured_lines(report: Report) -> list[str]:
     run = report.run
     facts = [
         ("System", _system_text(report)),
+        *_variants(report),
         ("Precision and attention", _listed(system(run), "dtype", "attention_backend")),
         ("Software", _software(report)),
         ("Host", _host(report)),
@@ -76,6 +90,21 @@ def _system_text(report: Report) -> str:
     return (
         f"{simulated if is_simulated(report.run) else ''}{name}{f' on {device}' if device else ''}"
     )
+
+
+def _variants(report: Report) -> list[tuple[str, str]]:
+    """Return what sets each variant apart from the others."""
+    shared, found = system(report.run), systems(report.run)
+    return [
+        (
+            f"Variant {name}",
+            ", ".join(
+                f"{k} {found[name][k]}" for k in _APART if k not in shared and found[name].get(k)
+            ),
+        )
+        for name in report.variants
+        if name in found
+    ]
 
 
 def _software(report: Report) -> str:
@@ -184,18 +213,19 @@ def _workload_lines(report: Report) -> list[str]:
 
 
 def _load_lines(report: Report) -> list[str]:
-    loads: dict[tuple[str, str], tuple[float | None, int]] = {}
+    loads: dict[tuple[str, str, str], tuple[float | None, int]] = {}
     for c in report.configurations:
-        key = (c.settings.workload, c.settings.load)
+        key = (c.settings.variant or "", c.settings.workload, c.settings.load)
         loads[key] = (c.settings.offered_requests_per_s, loads.get(key, (None, 0))[1] + 1)
     rows = [
-        [load, workload, number(rate), str(count)]
-        for (workload, load), (rate, count) in loads.items()
+        [*([variant] if report.variants else []), load, workload, number(rate), str(count)]
+        for (variant, workload, load), (rate, count) in loads.items()
     ]
     if not rows:
         return []
     header = ["load", "workload", "offered (requests/s)", "configurations"]
-    lines = ["", *table(header, rows, num_left=2)]
+    header = [*(["variant"] if report.variants else []), *header]
+    lines = ["", *table(header, rows, num_left=len(header) - 2)]
     pilots = [
         f"{number(found.get('requests_per_s'))} requests/s "
         f"({number(found.get('output_tokens_per_s'))} tokens/s) at batch "

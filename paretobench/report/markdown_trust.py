@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.report.manifest import is_simulated, section
+from paretobench.report.manifest import is_simulated, section, systems
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
 from paretobench.report.text import configuration_label, markdown, plural
@@ -48,7 +48,7 @@ def _run_caveats(report: Report) -> list[str]:
             f"The run is {markdown(str(state or 'in an unknown state'))}{note}: "
             "the frontier may still move. Continue it with `--resume`."
         )
-    if not section(report.run.manifest, "provenance", "system"):
+    if not any(systems(report.run).values()):
         caveats.append("The manifest does not say on what system this was measured.")
     return caveats
 

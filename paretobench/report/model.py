@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from paretobench.analysis.configurations import Configuration, combine_repeats
-from paretobench.analysis.frontier import find_frontier
+from paretobench.analysis.frontier import curve_of, find_frontier
 from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
 from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
 from paretobench.report.courses import Course, load_courses
-from paretobench.report.manifest import goals, latency_metric, throughput_metric
+from paretobench.report.manifest import goals, latency_metric, throughput_metric, variant_names
 from paretobench.report.points import load_points
 from paretobench.report.text import one_line, plural
 from paretobench.results.reader import RunFolder
@@ -55,6 +56,20 @@ class Report:
         return tuple(dict.fromkeys(c.settings.workload for c in self.configurations))
 
     @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants measured, in the scenario's order; empty where it has one system."""
+        found = dict.fromkeys(c.settings.variant for c in self.configurations)
+        return tuple(v for v in found if v is not None) if len(found) > 1 else ()
+
+    @property
+    def curves(self) -> dict[tuple[str | None, str], list[Configuration]]:
+        """The frontier of each variant and workload, by rising throughput."""
+        curves: dict[tuple[str | None, str], list[Configuration]] = {}
+        for configuration in self.frontier:
+            curves.setdefault(curve_of(configuration), []).append(configuration)
+        return curves
+
+    @property
     def verdicts(self) -> dict[str, int]:
         """How many trials had each verdict, most first."""
         return dict(Counter(point.verdict for point in self.points).most_common())
@@ -77,7 +92,7 @@ def assemble(run: RunFolder) -> Report:
     Raises RunFolderError where the folder's files are damaged.
     """
     points = load_points(run)
-    configurations = combine_repeats(points)
+    configurations = sorted(combine_repeats(points), key=partial(_variant_rank, variant_names(run)))
     courses = load_courses(run, points)
     latency = latency_metric(run)
     return Report(
@@ -91,6 +106,11 @@ def assemble(run: RunFolder) -> Report:
         courses=tuple(courses),
         contests=tuple(find_contests(courses)),
     )
+
+
+def _variant_rank(names: Sequence[str | None], configuration: Configuration) -> int:
+    variant = configuration.settings.variant
+    return names.index(variant) if variant in names else len(names)
 
 
 def no_valid_trial(points: Sequence[Point]) -> str:

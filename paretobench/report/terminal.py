@@ -62,7 +62,8 @@ def frontier_table(report: Report) -> Table:
 
     several = len(report.workloads) > 1
     table = Table(title=f"Frontier: {report.throughput} against {report.latency}")
-    for title in (*(["workload"] if several else []), "load"):
+    variants = ["variant"] if report.variants else []
+    for title in (*variants, *(["workload"] if several else []), "load"):
         table.add_column(title)
     limited = any(memory_label(c.settings) for c in report.frontier)
     limits = ["limits"] if limited else []
@@ -71,6 +72,7 @@ def frontier_table(report: Report) -> Table:
     for configuration in report.frontier:
         settings = configuration.settings
         table.add_row(
+            *([escape(one_line(settings.variant or ""))] if variants else []),
             *([escape(one_line(settings.workload))] if several else []),
             escape(one_line(settings.load)),
             str(settings.max_batch_size),

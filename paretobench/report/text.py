@@ -74,8 +74,12 @@ def wait_label(max_waiting_time_ms: float) -> str:
 
 
 def configuration_label(settings: Settings) -> str:
-    """Return what to set, and under which load: `batch 16, wait 50 ms, poisson 70% ...`."""
+    """Return what to set, and under which load: `batch 16, wait 50 ms, poisson 70% ...`.
+
+    The name of the variant comes first where the scenario compares several systems.
+    """
     parts = [
+        settings.variant or "",
         f"batch {settings.max_batch_size}",
         f"wait {wait_label(settings.max_waiting_time_ms)}",
         memory_label(settings),

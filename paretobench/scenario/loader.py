@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from paretobench.core.errors import ScenarioError
 from paretobench.scenario.messages import explain
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.schema import Scenario
+
+_SOURCES = ("preset", "path", "hub")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +36,16 @@ class Overrides:
     def apply(self, data: dict[str, Any]) -> None:
         """Write the overrides into a scenario's raw data."""
         if self.model is not None:
-            section = _section(data, "model")
-            for source in ("preset", "path", "hub"):
-                section.pop(source, None)
-            section.update(_model_source(self.model))
+            for section in _models(data, "--model", _SOURCES):
+                for source in _SOURCES:
+                    section.pop(source, None)
+                section.update(_model_source(self.model))
             data.pop("runner", None)
+        for key, given in (("dtype", self.dtype), ("device", self.device)):
+            if given is not None:
+                for section in _models(data, f"--{key}", (key,)):
+                    section[key] = given
         for name, key, value in (
-            ("model", "dtype", self.dtype),
-            ("model", "device", self.device),
             ("batching", "max_batch_size", self.max_batch_size),
             ("batching", "max_waiting_time_ms", self.max_waiting_time_ms),
             ("measure", "repeats", self.repeats),
@@ -134,6 +138,22 @@ def _section(data: dict[str, Any], name: str) -> dict[str, Any]:
     return section
 
 
+def _models(data: dict[str, Any], option: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return every model's section, which `option` will write `keys` of.
+
+    Raises ScenarioError where the variants differ in those: then the option says too little.
+    """
+    if not isinstance(data.get("model"), list):
+        return [_section(data, "model")]
+    sections = [_section({"model": section}, "model") for section in data["model"]]
+    if len({repr([section.get(key) for key in keys]) for section in sections}) > 1:
+        raise ScenarioError(
+            f"{option}: expected one value to replace, found variants of `model` that differ in "
+            f"{' or '.join(keys)}; change them in the file"
+        )
+    return sections
+
+
 def _model_source(model: str) -> dict[str, str]:
     if model in PRESETS:
         return {"preset": model}
@@ -152,8 +172,8 @@ def _trace_sections(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
     sections = _trace_sections(data)
-    if isinstance(data.get("model"), dict):
-        sections.append(data["model"])
-    for section in sections:
+    model = data.get("model")
+    models = model if isinstance(model, list) else [model]
+    for section in (*sections, *(m for m in models if isinstance(m, dict))):
         if isinstance(section.get("path"), str):
             section["path"] = str((folder / Path(section["path"]).expanduser()).resolve())

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from paretobench.core.metrics import METRICS, Direction, metric_of, qualified, split_name
@@ -15,6 +23,7 @@ from paretobench.scenario.classes import ClassName, TrafficClass, check_classes
 from paretobench.scenario.fields import StrictModel, Swept, one_of
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.traffic import Load, Milliseconds, Workload
+from paretobench.scenario.variants import NAME_PATTERN, SWEPT_MODEL_KEYS, combinations, named
 
 
 def _metric(direction: Direction | None) -> AfterValidator:
@@ -44,11 +53,25 @@ def _auto_or(number: Any) -> Any:
 
 
 AutoOrBool: TypeAlias = Literal["auto", True, False]
+VariantName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
+
+
+def _allow_lists(schema: dict[str, Any]) -> None:
+    properties = schema["properties"]
+    for key in SWEPT_MODEL_KEYS:
+        one = properties[key]
+        properties[key] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
 class Model(StrictModel):
-    """The model to run: a preset with random weights, a checkpoint folder, or a hub id."""
+    """The model to run: a preset with random weights, a checkpoint folder, or a hub id.
 
+    `name` is what a scenario of several calls this one.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_allow_lists)
+
+    name: VariantName | None = None
     preset: Annotated[str, one_of(PRESETS, "preset")] | None = None
     path: str | None = None
     hub: str | None = None
@@ -113,6 +136,7 @@ class LatencyModel(StrictModel):
     A step that both prefills and decodes takes `mixed_saving_ms` less than the sum of the two.
     """
 
+    name: VariantName | None = None
     kind: Literal["latency_model"]
     prefill: PrefillTimes
     decode: DecodeTimes
@@ -126,6 +150,15 @@ class LatencyModel(StrictModel):
         if not any(times):
             raise PydanticCustomError("no_time", "must have at least one time over 0")
         return self
+
+
+S = TypeVar("S", Model, LatencyModel)
+_OneOrNamed = Annotated[
+    Annotated[S, Tag("one")]
+    | Annotated[list[S], Field(min_length=1), AfterValidator(named), Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+    BeforeValidator(combinations),
+]
 
 
 class PerSlot(StrictModel):
@@ -189,13 +222,13 @@ _OF_AN_SLA = ("sla_attainment", "goodput_requests_per_s")
 
 
 class Scenario(StrictModel):
-    """A validated scenario. Exactly one of `model` and `runner` is given, and exactly one of
-    `workload` and `classes`."""
+    """A validated scenario. Exactly one of `model` and `runner` is given, or several of it, and
+    exactly one of `workload` and `classes`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
-    model: Model | None = None
-    runner: LatencyModel | None = None
+    model: _OneOrNamed[Model] | None = None
+    runner: _OneOrNamed[LatencyModel] | None = None
     workload: Workload | None = None
     classes: dict[ClassName, TrafficClass] = Field(default_factory=dict)
     batching: Batching
@@ -296,3 +329,11 @@ class Scenario(StrictModel):
             latency=qualified(high, "p95_e2e_ms"),
         )
         return self.model_copy(update={"objectives": axes})
+
+    @property
+    def variants(self) -> list[tuple[str | None, Model | LatencyModel]]:
+        """Return the systems to measure, each with its name; a single one may have none."""
+        given = self.model if self.model is not None else self.runner
+        assert given is not None
+        systems = given if isinstance(given, list) else [given]
+        return [(system.name, system) for system in systems]

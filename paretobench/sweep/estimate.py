@@ -14,8 +14,8 @@ from paretobench.core.values import Trial
 from paretobench.core.workloads import at_capacity
 from paretobench.scenario import Scenario
 from paretobench.scenario.presets import num_parameters
-from paretobench.scenario.schema import Model
-from paretobench.sweep.pilot import measure_capacity, needs_pilot
+from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.preflight import model_architecture
 from paretobench.targets.serve import step_times
 from paretobench.targets.simulated import SimulatedTarget
@@ -37,19 +37,22 @@ class AssumedDevice:
 def estimate_durations_s(scenario: Scenario, trials: Sequence[Trial]) -> tuple[list[float], str]:
     """Return the seconds that each trial will take about, and what that rests on.
 
-    The first trial of a workload shape also carries its pilot. Hub models, of which only the id is
+    The first trial of a variant's workload shape also carries its pilot, and the first trial after
+    another variant's the loading. Hub models, of which only the id is
     known, count as 8 B parameters.
     """
-    times, basis = _assumed_times(scenario)
-    target = SimulatedTarget(times)
+    assumed = {variant: _assumed_times(system) for variant, system in scenario.variants}
+    targets = {variant: SimulatedTarget(times) for variant, (times, _) in assumed.items()}
     capacities: dict[str, float | None] = {}
     durations = []
-    for trial in trials:
+    for trial, before in zip(trials, (None, *trials), strict=False):
         duration_s = 0.0
-        shape = str(trial.workload)
+        if scenario.model is not None and (before is None or before.variant != trial.variant):
+            duration_s += _LOAD_MODEL_S
+        shape, target = capacity_key(trial), targets[trial.variant]
         if needs_pilot(trial) and shape not in capacities:
             try:
-                pilot = measure_capacity(scenario, trial.workload, target)
+                pilot = measure_capacity(scenario, trial, target)
             except TrialError:
                 capacities[shape] = None
             else:
@@ -57,26 +60,23 @@ def estimate_durations_s(scenario: Scenario, trials: Sequence[Trial]) -> tuple[l
                 duration_s += 4 / 3 * pilot["num_requests"] / pilot["requests_per_s"]
         capacity = capacities.get(shape)
         if needs_pilot(trial) and capacity is None:
-            durations.append(trial.timeout_s)
+            durations.append(duration_s + trial.timeout_s)
             continue
         trace = target.measure(replace(trial, load=at_capacity(trial.load, capacity)))
         ends = [step.start_s + step.duration_s for step in trace.steps]
         durations.append(duration_s + max(ends, default=0.0))
-    if scenario.model is not None:
-        durations[0] += _LOAD_MODEL_S
-    return durations, basis
+    return durations, "; ".join(dict.fromkeys(basis for _, basis in assumed.values()))
 
 
-def _assumed_times(scenario: Scenario) -> tuple[StepTimes, str]:
-    if scenario.runner is not None:
-        return step_times(scenario.runner), "the scenario's latency model"
-    assert scenario.model is not None
-    architecture = model_architecture(scenario)
+def _assumed_times(system: Model | LatencyModel) -> tuple[StepTimes, str]:
+    if isinstance(system, LatencyModel):
+        return step_times(system), "the scenario's latency model"
+    architecture = model_architecture(system)
     parameters, layers = 8e9, 32
     if architecture is not None and "intermediate_size" in architecture:
         parameters = num_parameters(architecture)
         layers = architecture["num_hidden_layers"]
-    device = _assumed_device(scenario.model)
+    device = _assumed_device(system)
     weights_s = parameters * device.bytes_per_parameter / device.read_bytes_per_s
     token_s = 2 * parameters / device.flops_per_s
     times = StepTimes(

@@ -9,7 +9,7 @@ from paretobench.analysis.sla import ServiceLevels
 from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, WorkerDiedError
 from paretobench.core.points import Settings
 from paretobench.core.values import Trace, Trial
-from paretobench.core.workloads import ArrivalProcess, TrafficSpec
+from paretobench.core.workloads import ArrivalProcess
 from paretobench.scenario import Scenario
 from paretobench.sweep.plan import pilot_trial
 from paretobench.targets.base import Target
@@ -20,22 +20,28 @@ def needs_pilot(trial: Trial) -> bool:
     return isinstance(trial.load, ArrivalProcess) and trial.load.fraction_of_capacity is not None
 
 
-def measure_capacity(scenario: Scenario, workload: TrafficSpec, target: Target) -> dict[str, Any]:
+def capacity_key(trial: Trial) -> str:
+    """Return what one capacity holds for: the trial's workload, and its variant if it has one."""
+    return f"{'' if trial.variant is None else f'{trial.variant}: '}{trial.workload}"
+
+
+def measure_capacity(scenario: Scenario, trial: Trial, target: Target) -> dict[str, Any]:
     """Return the saturated throughput at the largest swept batch size that runs.
 
-    Full batches back to back in a closed loop; `passed_over` says why larger sizes did not run.
-    Raises TrialError where no batch size runs, or the worker dies twice: a smaller batch in
-    place of one that crashed would pass for this machine's capacity.
+    It is that of the system and the workload of `trial`: full batches back to back in a closed
+    loop; `passed_over` says why larger sizes did not run. Raises TrialError where no batch size
+    runs, or the worker dies twice: a smaller batch in place of one that crashed would pass for
+    this machine's capacity.
     """
     reasons: list[str] = []
     for max_batch_size in sorted(scenario.batching.max_batch_size, reverse=True):
-        trial = pilot_trial(scenario, workload, max_batch_size)
+        pilot = pilot_trial(scenario, trial, max_batch_size)
         try:
-            trace = _measure_twice_if_the_worker_dies(trial, target)
+            trace = _measure_twice_if_the_worker_dies(pilot, target)
         except DeviceOutOfMemoryError as error:
             reasons.append(f"batch {max_batch_size}: {error}")
             continue
-        point = summarize(Settings.of(trial), trace, ServiceLevels())
+        point = summarize(Settings.of(pilot), trace, ServiceLevels())
         if point.verdict == "valid" and point.figures["requests_per_s"]:
             return {
                 "requests_per_s": point.figures["requests_per_s"],

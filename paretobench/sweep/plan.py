@@ -29,7 +29,7 @@ from paretobench.core.workloads import (
 )
 from paretobench.scenario import Scenario
 from paretobench.scenario.classes import TrafficClass
-from paretobench.scenario.schema import Measure, PerSlot
+from paretobench.scenario.schema import LatencyModel, Measure, Model, PerSlot
 from paretobench.scenario.traffic import (
     FixedTokens,
     Lengths,
@@ -47,10 +47,12 @@ _CYCLE_WARMUP = 10  # requests; the same for every batch size, so that all measu
 def plan_trials(scenario: Scenario) -> list[Trial]:
     """Return the trials of a scenario, one block a repeat, each block in a seeded random order.
 
-    Rates given as a fraction of the capacity are not settled yet.
+    Within a block the trials of a variant stand together, since loading a model takes long. Rates
+    given as a fraction of the capacity are not settled yet.
     """
     rng = np.random.default_rng(scenario.measure.seed)
     trials: list[Trial] = []
+    variants = scenario.variants
     for repeat in range(scenario.measure.repeats):
         block = [
             _trial(scenario, batching, load, workload, repeat)
@@ -61,12 +63,18 @@ def plan_trials(scenario: Scenario) -> list[Trial]:
         ]
         # two sections may come to the same load, such as concurrency 4 and match_batch
         block = list({trial.trial_id: trial for trial in block}.values())
-        trials += [block[i] for i in rng.permutation(len(block))]
+        for at in rng.permutation(len(variants)):
+            variant, system = variants[at]
+            of_variant = [
+                replace(trial, variant=variant, system=system_identity(system)) for trial in block
+            ]
+            trials += [of_variant[i] for i in rng.permutation(len(block))]
     return trials
 
 
-def pilot_trial(scenario: Scenario, workload: TrafficSpec, max_batch_size: int) -> Trial:
-    """Return the trial that measures the saturated throughput of a batch size.
+def pilot_trial(scenario: Scenario, trial: Trial, max_batch_size: int) -> Trial:
+    """Return the trial that measures the saturated throughput of a batch size with the system and
+    the workload of `trial`.
 
     Full batches back to back, under the first of the policies (adaptive batches are static ones);
     classes share them.
@@ -82,9 +90,11 @@ def pilot_trial(scenario: Scenario, workload: TrafficSpec, max_batch_size: int) 
                 mix_classes=True,
             ),
             ClosedLoop(concurrency=max_batch_size),
-            workload,
+            trial.workload,
             repeat=-1,
         ),
+        system=trial.system,
+        variant=trial.variant,
         num_requests=max(3 * max_batch_size, 16),
         num_warmup=max_batch_size,
         min_duration_s=0.0,
@@ -118,11 +128,9 @@ def scenario_hash(scenario: Scenario) -> str:
     return content_hash(_without_folders(scenario.model_dump(mode="json", exclude={"description"})))
 
 
-def system_identity(scenario: Scenario) -> dict[str, Any]:
+def system_identity(system: Model | LatencyModel) -> dict[str, Any]:
     """Return what is measured, as it stands in a trial's identity."""
-    system = scenario.model or scenario.runner
-    assert system is not None
-    identity: dict[str, Any] = _without_folders(system.model_dump(mode="json"))
+    identity: dict[str, Any] = _without_folders(system.model_dump(mode="json", exclude={"name"}))
     return identity
 
 
@@ -145,12 +153,11 @@ def _trial(
         timeout_s=measure.timeout_s,
         repeat=repeat,
         seed=_schedule_seed(measure.seed, repeat, load, workload),
-        system=system_identity(scenario),
     )
 
 
 def _schedule_seed(seed: int, repeat: int, load: LoadSpec, workload: TrafficSpec) -> int:
-    """Return a seed that all batching configurations under one load share.
+    """Return a seed that all variants and batching configurations under one load share.
 
     They serve the same arrivals and lengths, so that none is ahead by a luckier draw. (Their
     prompts differ all the same: those follow from the trial.)

@@ -13,6 +13,7 @@ from paretobench.core.workloads import TrafficSpec, classes_of
 from paretobench.runners.checkpoint import check_checkpoint, max_positions
 from paretobench.scenario import Scenario
 from paretobench.scenario.presets import PRESETS
+from paretobench.scenario.schema import LatencyModel, Model
 from paretobench.sweep.plan import workload_shapes
 from paretobench.workload.lengths import length_facts, max_request_tokens
 from paretobench.workload.schedule import make_schedule
@@ -23,8 +24,7 @@ def check_scenario(scenario: Scenario) -> None:
 
     Reads traces and the checkpoint's configuration; loads no weights.
     """
-    architecture = model_architecture(scenario)
-    positions = None if architecture is None else max_positions(architecture)
+    positions = _fewest_positions(scenario)
     for workload in workload_shapes(scenario):
         longest = max_request_tokens(workload)
         if positions is not None and longest > positions:
@@ -55,18 +55,24 @@ def check_trials(trials: Sequence[Trial]) -> None:
             make_schedule(trial)
 
 
-def model_architecture(scenario: Scenario) -> dict[str, Any] | None:
-    """Return the model's configuration where it is at hand, None for a hub id or no model.
+def model_architecture(system: Model | LatencyModel) -> dict[str, Any] | None:
+    """Return a model's configuration where it is at hand, None for a hub id or a latency model.
 
     Raises CheckpointError for a folder that holds no model.
     """
-    if scenario.model is None or scenario.model.hub is not None:
+    if isinstance(system, LatencyModel) or system.hub is not None:
         return None
-    if scenario.model.preset is not None:
-        return PRESETS[scenario.model.preset]
-    assert scenario.model.path is not None
-    architecture: dict[str, Any] = check_checkpoint(Path(scenario.model.path))
+    if system.preset is not None:
+        return PRESETS[system.preset]
+    assert system.path is not None
+    architecture: dict[str, Any] = check_checkpoint(Path(system.path))
     return architecture
+
+
+def _fewest_positions(scenario: Scenario) -> int | None:
+    architectures = [model_architecture(system) for _, system in scenario.variants]
+    known = [max_positions(architecture) for architecture in architectures if architecture]
+    return min((positions for positions in known if positions is not None), default=None)
 
 
 def describe_workload(workload: TrafficSpec) -> list[dict[str, Any]]:

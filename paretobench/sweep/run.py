@@ -24,10 +24,11 @@ from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import at_capacity
 from paretobench.results import RunWriter, open_run
 from paretobench.scenario import Scenario
-from paretobench.sweep.pilot import measure_capacity, needs_pilot
+from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.plan import scenario_hash, workload_shapes
 from paretobench.sweep.preflight import describe_workload
 from paretobench.targets.base import Target
+from paretobench.targets.variants import VariantsTarget
 from paretobench.telemetry.provenance import collect_provenance
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Sweep:
         self._target = target
         self._listener = listener
         self._levels = service_levels(scenario.model_dump(mode="json"))
+        self._systems: dict[str, Any] = {}  # of several variants, what each was when first loaded
 
     def run(self, output_dir: Path, *, resume: bool, retry_failed: bool = False) -> None:
         """Measure every trial that is not on disk yet.
@@ -110,7 +112,11 @@ class Sweep:
     def _open_folder(self, output_dir: Path, *, resume: bool) -> RunWriter:
         identity = scenario_hash(self._scenario)
         if resume and (output_dir / "manifest.json").exists():
-            _require_same_system(output_dir, self._target.describe())
+            before = open_run(output_dir).manifest.get("provenance", {})
+            if isinstance(self._target, VariantsTarget):
+                self._systems = dict(before.get("systems") or {})
+            else:
+                _require_same_system(output_dir, before.get("system"), self._target.describe())
             return RunWriter.resume(output_dir, scenario_hash=identity)
         return RunWriter.create(
             output_dir,
@@ -120,14 +126,17 @@ class Sweep:
         )
 
     def _describe(self, writer: RunWriter, provenance: dict[str, object]) -> None:
-        seeds = {
-            "measure": self._scenario.measure.seed,
-            "model": self._scenario.model.seed if self._scenario.model else None,
-        }
+        seeds = {getattr(system, "seed", None) for _, system in self._scenario.variants}
+        several = isinstance(self._target, VariantsTarget)
         writer.manifest["provenance"] = {
-            "system": dict(self._target.describe()),
+            **(
+                {"systems": self._systems} if several else {"system": dict(self._target.describe())}
+            ),
             **provenance,
-            "seeds": seeds,
+            "seeds": {
+                "measure": self._scenario.measure.seed,
+                "model": seeds.pop() if len(seeds) == 1 else None,
+            },
         }
         writer.manifest["workloads"] = [
             facts
@@ -145,14 +154,17 @@ class Sweep:
         missing = [t for t in self._trials if writer.summary_of(t.trial_id) is None]
         no_capacity: dict[str, str] = {}
         for trial in missing:
-            shape = str(trial.workload)
+            try:
+                self._select(writer, trial.variant)
+            except TrialError as error:
+                self._record(writer, trial, _nothing(str(error)), 0.0)
+                continue
+            shape = capacity_key(trial)
             capacities = writer.manifest["capacity"]
             if needs_pilot(trial) and shape not in capacities and shape not in no_capacity:
                 self._listener.pilot_started()
                 try:
-                    capacities[shape] = measure_capacity(
-                        self._scenario, trial.workload, self._target
-                    )
+                    capacities[shape] = measure_capacity(self._scenario, trial, self._target)
                 except TrialError as error:
                     no_capacity[shape] = f"the capacity could not be measured: {error}"
                 writer.save()
@@ -161,6 +173,17 @@ class Sweep:
                 continue
             rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
             self._measure(writer, replace(trial, load=at_capacity(trial.load, rate)))
+
+    def _select(self, writer: RunWriter, variant: str | None) -> None:
+        """Have the variant loaded, and its system written down or found to be as it was."""
+        if variant is None or not isinstance(self._target, VariantsTarget):
+            return
+        self._target.select(variant)
+        found = self._target.describe()[variant]
+        _require_same_system(writer.path, self._systems.get(variant), found)
+        if self._systems.get(variant) != found:
+            self._systems[variant] = found
+            writer.save()
 
     def _measure(self, writer: RunWriter, trial: Trial) -> None:
         self._listener.trial_started(trial)
@@ -180,10 +203,11 @@ class Sweep:
         self._listener.trial_done(trial, point, duration_s)
 
 
-def _require_same_system(output_dir: Path, now: Mapping[str, Any]) -> None:
+def _require_same_system(
+    output_dir: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]
+) -> None:
     """Raise EnvironmentUnfitError where the run began on another system: one frontier of two
     machines would be neither's."""
-    before = open_run(output_dir).manifest.get("provenance", {}).get("system") or {}
     for name in _SAME_TO_RESUME:
         if before and before.get(name) != now.get(name):
             raise EnvironmentUnfitError(

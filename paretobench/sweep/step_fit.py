@@ -60,13 +60,20 @@ def fit_run(path: Path) -> RunFit:
             f"{path}: expected raw step files under trials/, found none; give a run folder as "
             "`paretobench sweep` leaves it (committed results hold no raw files)"
         )
-    fit = fit_step_times([run.read_trial(trial_id)[1].steps for trial_id in trial_ids])
+    scenario = run.manifest.get("scenario") or {}
+    if isinstance(scenario.get("model"), list):
+        raise RunFolderError(
+            f"{path}: expected a run of one system, found one of {len(scenario['model'])}; one "
+            "step-time model cannot be fitted to all, give the run of one of them"
+        )
+    traces = (run.read_trial(trial_id)[1] for trial_id in trial_ids)
+    # an engine with a share of the device has times of its own
+    fit = fit_step_times([[s for s in trace.steps if s.engine is None] for trace in traces])
     if fit is None:
         raise RunFolderError(
             f"{path}: expected steps that decode, found none in {len(trial_ids)} trials; fit to a "
             "run whose requests have more than one output token"
         )
-    scenario = run.manifest.get("scenario") or {}
     return RunFit(
         name=str(run.manifest.get("name") or path.resolve().name),
         steps_hash=_steps_hash(run, trial_ids),

@@ -50,6 +50,18 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """Say whether this machine does what the model asks for, without loading it."""
+
+    model: Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """It does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDevice:
     """Make this device ready to be measured by itself, without a model."""
 
@@ -79,8 +91,8 @@ class CeilingMeasured:
     ceiling: Ceiling
 
 
-Message: TypeAlias = Open | Measure | OpenDevice | MeasureCeiling
-Reply: TypeAlias = Ready | Measured | DeviceReady | CeilingMeasured
+Message: TypeAlias = Open | Measure | CheckOptions | OpenDevice | MeasureCeiling
+Reply: TypeAlias = Ready | Measured | Checked | DeviceReady | CeilingMeasured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,23 @@ from typing import Any
 from paretobench.core.step_times import StepTimes
 from paretobench.core.values import Trace, Trial
 from paretobench.runners.latency_model import LatencyModelRunner
+from paretobench.scenario import Scenario
+from paretobench.scenario.schema import LatencyModel
 from paretobench.serving.clock import VirtualClock
+from paretobench.targets.base import Target
 from paretobench.targets.engines import engines_of, merge_traces
-from paretobench.targets.serve import serve_trial
+from paretobench.targets.serve import serve_trial, step_times
+from paretobench.targets.variants import VariantsTarget
+
+
+def simulated_target(scenario: Scenario) -> Target:
+    """Return the target of a scenario of latency models, be it one or several."""
+    targets: dict[str | None, Target] = {
+        name: SimulatedTarget(step_times(system))
+        for name, system in scenario.variants
+        if isinstance(system, LatencyModel)
+    }
+    return VariantsTarget(targets) if len(targets) > 1 else next(iter(targets.values()))
 
 
 class SimulatedTarget:

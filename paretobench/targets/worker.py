@@ -23,6 +23,8 @@ from paretobench.scenario.schema import LatencyModel
 from paretobench.serving.clock import WallClock
 from paretobench.targets.messages import (
     CeilingMeasured,
+    Checked,
+    CheckOptions,
     DeviceReady,
     Measure,
     MeasureCeiling,
@@ -81,6 +83,11 @@ class Worker:
         """Do what the parent asks. Raises ParetoBenchError where that cannot be done."""
         if isinstance(message, Open):
             return self._open(message)
+        if isinstance(message, CheckOptions):
+            from paretobench.runners.torch.build import resolve_options
+
+            resolve_options(message.model)
+            return Checked()
         if isinstance(message, OpenDevice):
             return self._open_device(message)
         if isinstance(message, MeasureCeiling):

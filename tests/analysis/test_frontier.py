@@ -81,6 +81,12 @@ def test_workload_shapes_do_not_compete(make_configuration: Make) -> None:
     assert find_frontier([short, long], **OBJECTIVES) == [short, long]
 
 
+def test_variants_do_not_compete(make_configuration: Make) -> None:
+    fast = make_configuration(900.0, 5.0, variant="bfloat16", configuration_id="a")
+    slow = make_configuration(100.0, 50.0, variant="float32", configuration_id="b")
+    assert find_frontier([fast, slow], **OBJECTIVES) == [fast, slow]
+
+
 def test_repeats_stand_as_their_mean_not_as_the_lucky_run(
     make_point: Callable[..., Point],
 ) -> None:

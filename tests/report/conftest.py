@@ -38,6 +38,7 @@ def make_point(
     tokens: int = 32,
     capacity: float | None = None,
     workload: str = WORKLOAD,
+    variant: str | None = None,
     repeat: int = 0,
     gpu: bool = False,
     verdict: str | None = None,
@@ -99,11 +100,12 @@ def make_point(
         values = dict.fromkeys(METRICS)
     verdict = verdict or ("overloaded" if overloaded else "valid")
     because = "served 71% of what arrived, and waits rose throughout" if overloaded else ""
-    identity = f"{workload} {load} {batch} {wait_ms} {kv_budget_tokens}"
+    identity = f"{variant} {workload} {load} {batch} {wait_ms} {kv_budget_tokens}"
     return Point(
         settings=Settings(
             trial_id=content_hash(f"{identity} {repeat}"),
             configuration_id=content_hash(identity),
+            variant=variant,
             workload=workload,
             policy="static",
             max_batch_size=batch,
@@ -151,6 +153,7 @@ def write_run(
     provenance: dict[str, Any] | str | None = "cpu",
     state: str = "complete",
     model: str = "nano",
+    variants: Sequence[str] = (),
     **manifest: Any,
 ) -> Path:
     """Write a committed run folder: a manifest and a points.csv, no raw files."""
@@ -162,7 +165,7 @@ def write_run(
         "scenario": {
             "name": name,
             "description": "",
-            "model": {"preset": model},
+            "model": [{"preset": model, "name": name} for name in variants] or {"preset": model},
             "runner": None,
             "objectives": objectives
             or {"throughput": "output_tokens_per_s", "latency": "p95_e2e_ms"},

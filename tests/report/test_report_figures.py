@@ -79,6 +79,30 @@ def shapes(point, sweep):
     ]
 
 
+def variants(point, sweep):
+    looks = {"float32": 1.0, "bfloat16": 0.55, "int8": 0.4, "a variant of a long name " * 2: 0.9}
+    return [
+        p
+        for variant, factor in looks.items()
+        for p in sweep(waits=(0, 50), variant=variant, step_ms=9 * factor, row_ms=0.45 * factor)
+    ]
+
+
+def variants_and_shapes(point, sweep):
+    return [
+        p
+        for variant, factor in (("float32", 1.0), ("bfloat16", 0.97))
+        for tokens in (32, 48)
+        for p in sweep(
+            variant=variant,
+            step_ms=9 * factor,
+            tokens=tokens,
+            waits=(0,),
+            workload=f"output {tokens}",
+        )
+    ]
+
+
 def nothing_valid(point, sweep):
     return [
         point(batch=b, verdict="failed", reason="worker died: " + "y" * 900) for b in range(1, 9)
@@ -88,7 +112,18 @@ def nothing_valid(point, sweep):
 @pytest.mark.parametrize("goals", [None, LONG], ids=["usual-names", "long-names"])
 @pytest.mark.parametrize(
     "points",
-    [one, usual, clustered, on_one_spot, huge_range, overload, shapes, nothing_valid],
+    [
+        one,
+        usual,
+        clustered,
+        on_one_spot,
+        huge_range,
+        overload,
+        shapes,
+        variants,
+        variants_and_shapes,
+        nothing_valid,
+    ],
     ids=lambda f: f.__name__,
 )
 def test_nothing_in_the_frontier_picture_overlaps_or_is_clipped(

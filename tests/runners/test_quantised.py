@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from paretobench.core.errors import EnvironmentUnfitError, UserInputError
 from paretobench.runners.torch.quantised import (
+    CpuInt8Linear,
     Fp8Linear,
     Int8Linear,
     Quantisation,
@@ -70,10 +71,11 @@ def test_quantising_leaves_the_weight_as_it_was() -> None:
     assert torch.equal(weight, before)
 
 
-@pytest.mark.parametrize("kind", ["int8", "fp8"])
-def test_a_cpu_is_refused(kind: Quantisation) -> None:
-    with pytest.raises(UserInputError, match=rf"model.quantization: {kind} needs an NVIDIA GPU"):
-        require_quantisation(kind, CPU, torch.bfloat16)
+def test_fp8_is_refused_on_a_cpu_and_int8_is_not() -> None:
+    require_quantisation("int8", CPU, torch.float32)
+    require_quantisation("int8", CPU, torch.bfloat16)
+    with pytest.raises(UserInputError, match=r"model.quantization: fp8 needs an NVIDIA GPU"):
+        require_quantisation("fp8", CPU, torch.bfloat16)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +113,34 @@ def test_int8_without_the_kernel_is_the_product_by_the_dequantised_weight(
 ) -> None:
     weight, bias = draw(48, 33, dtype=dtype), draw(48, 1, dtype=dtype)[:, 0]
     inputs = draw(6, 33, dtype=dtype).view(2, 3, 33)
-    layer = quantised_linear(weight, bias, "int8")
-    assert isinstance(layer, Int8Linear)
+    layer = Int8Linear(weight, bias)
     expected = functional.linear(inputs, dequantise(*quantise_int8(weight)).to(dtype), bias)
     found = layer(inputs)
     assert found.shape == (2, 3, 48)
     assert found.dtype == dtype
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(48, 33), (33, 48)], ids=["wide", "deep"])
+def test_int8_on_a_cpu_is_the_product_of_both_dequantised(
+    shape: tuple[int, int], dtype: torch.dtype
+) -> None:
+    weight, bias = draw(*shape, dtype=dtype), draw(shape[0], 1, dtype=dtype)[:, 0]
+    inputs = draw(6, shape[1], dtype=dtype).view(2, 3, shape[1])
+    layer = quantised_linear(weight, bias, "int8")
+    assert isinstance(layer, CpuInt8Linear)
+    rows = dequantise(*quantise_int8(inputs.view(6, -1))).view(2, 3, -1)
+    expected = functional.linear(rows, dequantise(*quantise_int8(weight)), bias.float())
+    found = layer(inputs)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected.to(dtype))
+
+
+def test_a_row_in_int8_on_a_cpu_does_not_depend_on_the_rows_beside_it() -> None:
+    layer, inputs = quantised_linear(draw(40, 64), None, "int8"), draw(5, 64)
+    alone = torch.cat([layer(row[None]) for row in inputs])
+    assert torch.equal(layer(inputs), alone)
 
 
 def test_weight_bytes_count_weight_scales_and_bias() -> None:

@@ -70,6 +70,12 @@ def test_what_ran_is_recorded() -> None:
     assert found["quantization"] is None
 
 
+def test_int8_runs_on_a_cpu_and_is_recorded() -> None:
+    found = build_runner(options(quantization="int8")).describe()
+    assert found["quantization"] == "int8"
+    assert found["linear_backend"] == "int8 weights and inputs"
+
+
 def test_a_family_without_a_fused_decoder_is_named() -> None:
     with pytest.raises(UserInputError, match=r"fused computes the llama and qwen3.*found .* gpt2"):
         facts(gpt2(), backend="fused")
@@ -87,7 +93,6 @@ def test_another_activation_is_not_fused() -> None:
     [
         ({"cuda_graphs": True}, r"model.cuda_graphs: true needs an NVIDIA GPU, found device cpu"),
         ({"attention": "triton"}, r"model.attention: triton needs an NVIDIA GPU"),
-        ({"quantization": "int8"}, r"model.quantization: int8 needs an NVIDIA GPU"),
         ({"quantization": "fp8"}, r"model.quantization: fp8 needs an NVIDIA GPU"),
         ({"quantization": "fp8", "backend": "transformers"}, r"works in the fused decoder alone"),
         ({"compile": True, "backend": "transformers"}, r"model.compile: works in the fused"),

@@ -72,6 +72,19 @@ def test_every_scenario_in_the_repository_is_valid(path: Path) -> None:
         ("batching.kv_budget_tokens", -4, "batching.kv_budget_tokens must be ≥ 2, found -4"),
         ("batching.max_prefill_tokens_per_step", 0, "must be ≥ 1, found 0"),
         ("model", 3, "model must be a mapping of keys, found 3"),
+        ("model", [], "model must not be an empty list"),
+        ("model", [{"preset": "nano"}, {"preset": "nanoo"}], "model.1.preset must be a known"),
+        ("model", [{"preset": "nano"}, {"preset": "nano"}], "entries 1 and 2 differ in nothing"),
+        (
+            "model",
+            [{"preset": "nano", "name": "a"}, {"preset": "mini", "name": "a"}],
+            "a name of its own, found 2 called 'a'",
+        ),
+        ("model", [{"preset": "nano", "name": "a/b"}, {"preset": "mini"}], "model.0.name must mat"),
+        ("model.dtype", ["float32", "bf16"], "model.dtype must be 'auto', 'float32', 'bfloat16'"),
+        ("model.dtype", ["float32", "float32"], "entries 1 and 2 differ in nothing"),
+        ("model.dtype", [], "model.dtype must be 'auto'"),
+        ("model.seed", [0, 1], "model.seed must be a valid integer, found [0, 1]"),
         (
             "workload.output_tokens",
             {"kind": "uniform", "low": 9, "high": 3},
@@ -272,3 +285,69 @@ def test_the_json_schema_takes_a_value_or_a_list() -> None:
     schema = Scenario.model_json_schema()
     sizes = schema["$defs"]["Batching"]["properties"]["max_batch_size"]
     assert [option.get("type") for option in sizes["anyOf"]] == ["integer", "array"]
+
+
+def names(model: Any) -> list[str | None]:
+    return [name for name, _ in scenario_from_mapping(changed("model", model)).variants]
+
+
+def test_a_single_system_has_no_name_and_stays_a_mapping() -> None:
+    for given in ({"preset": "nano"}, [{"preset": "nano"}], {"preset": "nano", "dtype": ["auto"]}):
+        scenario = scenario_from_mapping(changed("model", given))
+        assert scenario == scenario_from_mapping(BASE)
+        assert [name for name, _ in scenario.variants] == [None]
+
+
+def test_lists_inside_a_model_give_every_combination() -> None:
+    given = {"preset": ["nano", "mini"], "dtype": ["float32", "bfloat16"]}
+    assert names(given) == ["nano float32", "nano bfloat16", "mini float32", "mini bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({"dtype": "float32"}, {"dtype": "bfloat16"}, ["float32", "bfloat16"]),
+        ({}, {"quantization": "int8"}, ["nano", "int8"]),
+        ({"backend": "transformers"}, {"compile": True}, ["transformers", "compiled"]),
+        ({"compile": False}, {"cuda_graphs": False}, ["not compiled", "no graphs"]),
+        ({"threads": 1}, {"threads": 2}, ["1 thread", "2 threads"]),
+        ({"seed": 1}, {"seed": 2, "name": "b"}, ["seed 1", "b"]),
+    ],
+)
+def test_a_variant_is_called_by_what_sets_it_apart(
+    one: dict[str, Any], other: dict[str, Any], expected: list[str]
+) -> None:
+    assert names([{"preset": "nano", **one}, {"preset": "nano", **other}]) == expected
+
+
+def test_latency_models_may_be_several_too() -> None:
+    data = {key: value for key, value in BASE.items() if key != "model"}
+    slow = {"kind": "latency_model", "prefill": {}, "decode": {"base_ms": 4}}
+    data["runner"] = [{**slow, "name": "slow"}, {**slow, "decode": {"base_ms": 2}}]
+    scenario = scenario_from_mapping(data)
+    assert [name for name, _ in scenario.variants] == ["slow", "decode base_ms 2"]
+
+
+def test_a_scenario_of_variants_reads_back_as_it_was_written() -> None:
+    scenario = scenario_from_mapping(changed("model.dtype", ["float32", "bfloat16"]))
+    assert scenario_from_mapping(scenario.model_dump(mode="json")) == scenario
+
+
+def test_an_override_applies_to_every_variant(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    variants = [{"path": "./a", "dtype": "float32"}, {"path": "./a", "dtype": "bfloat16"}]
+    path.write_text(yaml.safe_dump(changed("model", variants)))
+    assert load_scenario(path).variants[1][1].path == str(tmp_path / "a")  # type: ignore[union-attr]
+    found = load_scenario(path, Overrides(model="mini", device="cpu")).variants
+    assert [name for name, _ in found] == ["float32", "bfloat16"]
+    assert all((m.preset, m.device) == ("mini", "cpu") for _, m in found)  # type: ignore[union-attr]
+    with pytest.raises(
+        ScenarioError, match=r"--dtype: .* variants of `model` that differ in dtype"
+    ):
+        load_scenario(path, Overrides(dtype="float32"))
+
+
+def test_an_override_replaces_a_list_inside_a_model(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(changed("model.dtype", ["float32", "bfloat16"])))
+    assert load_scenario(path, Overrides(dtype="float32")).variants[0][0] is None

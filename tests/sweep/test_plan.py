@@ -11,7 +11,7 @@ from paretobench.core.errors import ScenarioError
 from paretobench.core.workloads import ArrivalProcess, ClosedLoop
 from paretobench.scenario import Scenario, scenario_from_mapping
 from paretobench.sweep.estimate import estimate_durations_s
-from paretobench.sweep.plan import plan_trials, scenario_hash
+from paretobench.sweep.plan import pilot_trial, plan_trials, scenario_hash
 from paretobench.sweep.preflight import check_scenario, describe_workload
 from paretobench.workload.schedule import OpenSchedule, make_schedule
 
@@ -148,3 +148,53 @@ def test_the_estimate_covers_every_trial_and_grows_with_the_requests() -> None:
     assert min(few) > 0
     assert sum(many) > 5 * sum(few)
     assert "19 M parameters" in basis
+
+
+VARIANTS: dict[str, Any] = {"preset": "nano", "dtype": ["float32", "bfloat16"]}
+
+
+def test_the_trials_of_a_variant_stand_together_in_each_block() -> None:
+    trials = plan_trials(scenario(model=VARIANTS, measure={"repeats": 4}))
+    runs = [
+        [t.variant for t in trials[at : at + 24]] for at in range(0, len(trials), 24)
+    ]  # 24 trials of each variant in each of the 4 blocks
+    assert len(trials) == 4 * 2 * 24
+    assert all(len(set(run)) == 1 for run in runs)
+    first = [run[0] for run in runs[::2]]
+    assert set(first) == {"float32", "bfloat16"}  # their order is drawn anew for each block
+    assert len({t.trial_id for t in trials}) == len(trials)
+
+
+def test_variants_serve_the_same_schedules() -> None:
+    trials = plan_trials(scenario(model=VARIANTS))
+    seeds = [
+        {(str(t.batching), str(t.load), t.seed) for t in trials if t.variant == name}
+        for name in ("float32", "bfloat16")
+    ]
+    assert seeds[0] == seeds[1]
+    assert {t.variant: t.system["dtype"] for t in trials} == {
+        "float32": "float32",
+        "bfloat16": "bfloat16",
+    }
+
+
+def test_a_pilot_is_of_its_trials_variant() -> None:
+    listed = scenario(model=VARIANTS)
+    trial = plan_trials(listed)[0]
+    pilot = pilot_trial(listed, trial, 16)
+    assert (pilot.variant, pilot.system) == (trial.variant, trial.system)
+    assert pilot.load == ClosedLoop(concurrency=16)
+
+
+def test_the_estimate_loads_each_variant_and_pilots_it() -> None:
+    one = scenario(model={"preset": "nano", "dtype": "float32"})
+    two = scenario(model=VARIANTS)
+    alone, both = (sum(estimate_durations_s(s, plan_trials(s))[0]) for s in (one, two))
+    assert 1.4 * alone < both < 2.1 * alone
+
+
+def test_the_smallest_of_several_models_limits_the_requests() -> None:
+    workload = {**DATA["workload"], "prompt_tokens": {"kind": "fixed", "value": 41000}}
+    models = [{"preset": "llama-3.2-1b"}, {"preset": "nano"}]
+    with pytest.raises(ScenarioError, match=r"40960 positions"):
+        check_scenario(scenario(model=models, workload=workload))

@@ -1,5 +1,5 @@
-"""How a configuration looks: colour is the wait timeout (or the KV budget, where that alone is
-swept), shape the load, hollow not valid."""
+"""How a configuration looks: colour is the variant where there are several, else the wait timeout
+(or the KV budget, where that alone is swept); shape is the load, hollow not valid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.report.figures.canvas import INK, MUTED
-from paretobench.report.text import wait_label
+from paretobench.report.text import one_line, wait_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,8 @@ LOAD_MARKERS = {
 LOAD_NAMES = {"closed_loop": "closed loop"}
 VERDICT_MARKS = {"overloaded": None, "failed": "x", "out_of_memory": "+"}
 _MAX_LEGEND_COLOURS = 7
+# told apart by the colour-blind (after Okabe and Ito), dark enough for a line on white paper
+_VARIANT_COLOURS = ("#222222", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b08600", "#56b4e9")
 _HEADING = "heading"
 
 
@@ -58,14 +60,20 @@ def ordered_colours(values: Iterable[float]) -> dict[float, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColourScale:
-    """What colour says: `colours` by value, dark to light as values rise."""
+    """What colour says: `colours` by value, dark to light as values rise.
+
+    The value of a variant is its place among `variants`, which is empty where colour says more.
+    """
 
     shows_kv_budget: bool
     colours: dict[float, str]
+    variants: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:
         """What the legend calls it."""
+        if self.variants:
+            return "variant"
         return "KV budget" if self.shows_kv_budget else "wait timeout"
 
     @property
@@ -75,6 +83,8 @@ class ColourScale:
 
     def value_of(self, configuration: Configuration) -> float:
         """Return the value that a configuration's colour stands for."""
+        if self.variants:
+            return self.variants.index(configuration.settings.variant or "")
         return _kv_budget(configuration) if self.shows_kv_budget else _wait(configuration)
 
     def of(self, configuration: Configuration) -> str:
@@ -83,13 +93,23 @@ class ColourScale:
 
     def label(self, value: float) -> str:
         """Return a value as people read it."""
+        if self.variants:
+            return one_line(self.variants[int(value)], limit=27)
         if not self.shows_kv_budget:
             return wait_label(value)
         return "no limit" if math.isinf(value) else f"{value:,.0f} tokens"
 
 
-def colour_scale(configurations: Sequence[Configuration]) -> ColourScale:
-    """Return the scale of wait timeouts, or of KV budgets where those vary and no timeout does."""
+def colour_scale(
+    configurations: Sequence[Configuration], variants: tuple[str, ...] = ()
+) -> ColourScale:
+    """Return the scale of `variants`, where there are any; else of wait timeouts, or of KV budgets
+    where those vary and no timeout does."""
+    if variants:
+        colours = {
+            float(i): _VARIANT_COLOURS[i % len(_VARIANT_COLOURS)] for i in range(len(variants))
+        }
+        return ColourScale(shows_kv_budget=False, colours=colours, variants=variants)
     waits = {_wait(c) for c in configurations}
     budgets = {_kv_budget(c) for c in configurations}
     prefills = {c.settings.max_prefill_tokens_per_step for c in configurations}

@@ -73,7 +73,7 @@ def draw_frontier(report: Report) -> Figure:
     placer = LabelPlacer(axes)
     _draw_limits(plane)
     _draw_staircases(plane, placer)
-    for configuration in _back_to_front(report):
+    for configuration in _back_to_front(plane):
         _draw_configuration(plane, placer, configuration)
     frontier_labels.add_labels(plane, placer)
     frontier_legend.add_legend(plane)
@@ -123,7 +123,7 @@ def _plane(axes: Axes, report: Report) -> Plane:
         report=report,
         across=throughput_scale([x for x, _ in measured]),
         up=latency_scale([y for _, y in measured], limits),
-        colours=colour_scale(report.configurations),
+        colours=colour_scale(report.configurations, report.variants),
     )
     plane.across.apply(axes, "x")
     plane.up.apply(axes, "y")
@@ -157,11 +157,11 @@ def _draw_limits(plane: Plane) -> None:
 
 def _draw_staircases(plane: Plane, placer: LabelPlacer) -> None:
     report = plane.report
-    for index, workload in enumerate(report.workloads):
-        front = [c for c in report.frontier if c.settings.workload == workload]
+    for (_, workload), front in report.curves.items():
         xs, ys = staircase(front, report)
-        style = LINE_STYLES[index % len(LINE_STYLES)]
-        plane.axes.plot(xs, ys, color=INK, lw=1.5, ls=style, zorder=2)
+        style = LINE_STYLES[report.workloads.index(workload) % len(LINE_STYLES)]
+        colour, width = (plane.colours.of(front[0]), 2.2) if report.variants else (INK, 1.5)
+        plane.axes.plot(xs, ys, color=colour, lw=width, ls=style, zorder=2)
         placer.block_steps(xs, ys)
 
 
@@ -203,19 +203,20 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
         placer.block_point(*place, radius_px=6.0)
 
 
-def _back_to_front(report: Report) -> list[Configuration]:
+def _back_to_front(plane: Plane) -> list[Configuration]:
     """Return the frontier last, and larger values of what colour says under smaller ones."""
-    front = {c.settings.configuration_id for c in report.frontier}
-    scale = colour_scale(report.configurations)
+    front = {c.settings.configuration_id for c in plane.report.frontier}
     return sorted(
-        report.configurations,
-        key=lambda c: (c.settings.configuration_id in front, -scale.value_of(c)),
+        plane.report.configurations,
+        key=lambda c: (c.settings.configuration_id in front, -plane.colours.value_of(c)),
     )
 
 
 def _marker_size(plane: Plane, configuration: Configuration) -> float:
     """Return a size that follows the colour a little: of equal points every colour is seen."""
     values = plane.colours.values
+    if plane.colours.variants:
+        return 52
     share = values.index(plane.colours.value_of(configuration)) / max(len(values) - 1, 1)
     return 42 + 48 * share
 

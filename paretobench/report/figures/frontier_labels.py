@@ -31,6 +31,8 @@ def add_labels(plane: Plane, placer: LabelPlacer) -> None:
     for configuration, _ in starred:
         place = _star(plane, configuration)
         placer.block_point(*place, radius_px=13.0)
+    _block_limits(plane, placer)
+    _name_variants(plane, placer)
     for configuration, names in starred:
         x, y = _place(plane, configuration)
         text = _star_text(plane.report, configuration, names)
@@ -71,7 +73,8 @@ def _star_text(report: Report, configuration: Configuration, names: str) -> str:
     settings = configuration.settings
     kinds = {c.settings.load_kind for c in report.configurations}
     load = f", {load_name(settings.load_kind)}" if len(kinds) > 1 else ""
-    return f"{names}: batch {settings.max_batch_size}{load}"
+    variant = f"{one_line(settings.variant or '', limit=24)}, " if report.variants else ""
+    return f"{names}: {variant}batch {settings.max_batch_size}{load}"
 
 
 def _star(plane: Plane, configuration: Configuration) -> tuple[float, float]:
@@ -88,6 +91,9 @@ def _write_limits(plane: Plane, placer: LabelPlacer) -> None:
         if plane.up.holds(limit):
             text = limit_text(plane.report, limit, names)
             placer.on_level(text, limit, fontsize=8.5, color=SLA_COLOUR, zorder=6)
+
+
+def _block_limits(plane: Plane, placer: LabelPlacer) -> None:
     for limit in latency_limits(plane.report):
         if plane.up.holds(limit):
             placer.block_steps([plane.across.low, plane.across.high], [limit, limit])
@@ -121,6 +127,16 @@ def _name_workloads(plane: Plane, placer: LabelPlacer) -> None:
         x, y = _place(plane, end)
         text = one_line(workload, limit=44)
         placer.at_point(text, x, y, fontsize=8, style="italic", color=INK, zorder=6)
+
+
+def _name_variants(plane: Plane, placer: LabelPlacer) -> None:
+    """Write each variant's name in its colour at the upper end of its curve."""
+    ends = {c.settings.variant: c for c in plane.report.frontier}  # the last has the most
+    for variant, end in ends.items() if plane.report.variants else ():
+        x, y = _place(plane, end)
+        colour = plane.colours.of(end)
+        text = one_line(variant or "", limit=30)
+        placer.at_point(text, x, y, fontsize=10.5, weight="bold", color=colour, zorder=6)
 
 
 def _is_on_scale(plane: Plane, configuration: Configuration) -> bool:

@@ -42,7 +42,8 @@ def _lines(plane: Plane) -> list[Line2D]:
     if not report.frontier:
         return []
     if len(report.workloads) == 1:
-        handles = [legend_mark("frontier", color=INK, linestyle="-", lw=1.5)]
+        name = "frontier of each variant" if report.variants else "frontier"
+        handles = [legend_mark(name, color=INK, linestyle="-", lw=1.5)]
     else:
         handles = [legend_mark("frontier of each workload")]
         for index, workload in enumerate(report.workloads[:_MAX_WORKLOADS]):

@@ -44,8 +44,11 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
     )
     if len(batch_sizes(valid)) < 2:
         return "fewer than two batch sizes have valid trials"
-    colours = colour_scale(valid)
-    families = load_families(valid, by_limits=not colours.shows_kv_budget)
+    one_wait = len({c.settings.max_waiting_time_ms for c in valid}) == 1
+    colours = colour_scale(valid, report.variants if one_wait else ())
+    families = load_families(
+        valid, by_limits=not colours.shows_kv_budget, by_variant=not colours.variants
+    )
     shown = [n for n in largest(families, _MAX_ROWS) if len(batch_sizes(families[n])) > 1]
     if not shown:
         return "no load was run at two batch sizes with valid trials"

@@ -12,14 +12,15 @@ CLOSED_LOOP = "closed_loop"
 
 
 def load_families(
-    configurations: Sequence[Configuration], *, by_limits: bool = True
+    configurations: Sequence[Configuration], *, by_limits: bool = True, by_variant: bool = True
 ) -> dict[str, list[Configuration]]:
     """Return the configurations under each load, by a name that stays along a sweep of batch sizes.
 
     Closed loops whose number of clients follows the batch size are one family. With several
     workloads or policies each has families of its own; and unless told otherwise with several KV
-    budgets or prefill limits.
+    budgets or prefill limits, or several variants.
     """
+    variants = {c.settings.variant for c in configurations}
     workloads = {c.settings.workload for c in configurations}
     policies = {c.settings.policy for c in configurations}
     limits = {memory_label(c.settings) for c in configurations}
@@ -29,6 +30,8 @@ def load_families(
     families: dict[str, list[Configuration]] = {}
     for c in configurations:
         parts = [_load_family(c, sizes[c.settings.load])]
+        if by_variant and len(variants) > 1:
+            parts.insert(0, c.settings.variant or "")
         if len(workloads) > 1:
             parts.append(c.settings.workload)
         if len(policies) > 1:

@@ -46,9 +46,7 @@ def build_runner(model: Model, *, init_std: float | None = None) -> TorchRunner:
     the spread of a preset's random weights (tests want tokens that vary).
     Raises CheckpointError, EnvironmentUnfitError or UserInputError; see `load_model`.
     """
-    device = resolve_device(model.device)
-    dtype = resolve_dtype(model.dtype, device)
-    require_options(model, device, dtype)
+    device, dtype = resolve_options(model)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     loaded = load_model(model, device=device, dtype=dtype, init_std=init_std)
@@ -101,6 +99,17 @@ def make_runner(
         readback=readback or (LateReadback() if on_cuda else None),
         facts={"quantization": options.quantization, **facts},
     )
+
+
+def resolve_options(model: Model) -> tuple[torch.device, torch.dtype]:
+    """Return device and precision of a model that this machine can run; nothing is loaded.
+
+    Raises UserInputError or EnvironmentUnfitError where it cannot.
+    """
+    device = resolve_device(model.device)
+    dtype = resolve_dtype(model.dtype, device)
+    require_options(model, device, dtype)
+    return device, dtype
 
 
 def require_options(model: Model, device: torch.device, dtype: torch.dtype) -> None:

@@ -1,7 +1,8 @@
-"""Linear layers with weights of one byte, for an NVIDIA GPU.
+"""Linear layers with weights of one byte.
 
 A decode step with few rows takes as long as its weights take to read, so half the bytes are up to
-twice the steps. Each row of a weight, one output channel, has a scale of its own.
+twice the steps. Each row of a weight, one output channel, has a scale of its own. On a CPU the
+inputs are int8 too, since there the product of the integers is what is fast.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ SMALLEST_SCALED = 1e-12  # a row of zeros is scaled as if this were its largest 
 # the vendor's matrix kernel. From the byte and operation counts, not yet measured.
 MAX_KERNEL_ROWS = 128
 
+_CPU_PRECISIONS = (torch.float32, torch.bfloat16)
 _PRECISIONS: dict[Quantisation, tuple[torch.dtype, ...]] = {
     "int8": (torch.bfloat16, torch.float16),
     "fp8": (torch.bfloat16,),  # torch's row-wise product gives no other
@@ -38,19 +40,22 @@ _CAPABILITY: dict[Quantisation, tuple[int, int]] = {"int8": (8, 0), "fp8": (8, 9
 def require_quantisation(kind: Quantisation, device: torch.device, dtype: torch.dtype) -> None:
     """Raise unless a model of `dtype` on `device` can have its weights in `kind`.
 
-    UserInputError for a CPU or the wrong precision, EnvironmentUnfitError for too old a GPU.
+    UserInputError for fp8 on a CPU or the wrong precision, EnvironmentUnfitError for too old a GPU.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" and kind == "fp8":
         raise UserInputError(
-            f"model.quantization: {kind} needs an NVIDIA GPU, found {device}; on a CPU leave it "
-            "out, or give `device: cuda`"
+            f"model.quantization: fp8 needs an NVIDIA GPU, found {device}; on a CPU give int8 or "
+            "leave it out, or give `device: cuda`"
         )
-    if dtype not in _PRECISIONS[kind]:
-        wanted = " or ".join(_name(precision) for precision in _PRECISIONS[kind])
+    precisions = _PRECISIONS[kind] if device.type == "cuda" else _CPU_PRECISIONS
+    if dtype not in precisions:
+        wanted = " or ".join(_name(precision) for precision in precisions)
         raise UserInputError(
             f"model.quantization: {kind} needs dtype {wanted}, found {_name(dtype)}; "
             "change model.dtype or leave the quantization out"
         )
+    if device.type != "cuda":
+        return
     found, needed = torch.cuda.get_device_capability(device), _CAPABILITY[kind]
     if found < needed:
         raise EnvironmentUnfitError(
@@ -135,6 +140,44 @@ class Int8Linear(torch.nn.Module):
         return outputs.view(*inputs.shape[:-1], self.out_features)
 
 
+class CpuInt8Linear(torch.nn.Module):
+    """A linear layer for a CPU that multiplies in int8: the weight once, each row of inputs at
+    every call. A row's result does not depend on the rows beside it."""
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        quantised, scale = quantise_int8(weight.detach())
+        transposed = quantised.t()  # [in, out]; torch's product takes it in either order
+        if self.in_features > self.out_features:  # the faster order, as measured
+            transposed = transposed.contiguous()
+        self.register_buffer("weight", transposed)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", None if bias is None else bias.detach())
+
+    def __str__(self) -> str:
+        return "int8 weights and inputs"
+
+    @property
+    def weight_bytes(self) -> int:
+        """What one call reads of weight, scales and bias, in bytes."""
+        return _num_bytes(self.weight, self.scale, self.bias)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs · weightᵀ + bias, in the inputs' precision."""
+        rows = inputs.reshape(-1, self.in_features)
+        quantised, row_scale = quantise_int8(rows)
+        sums = torch._int_mm(quantised, self.weight)  # private, as torch has no public name for it
+        outputs = sums.float().mul_(row_scale[:, None]).mul_(self.scale)
+        if self.bias is not None:
+            outputs += self.bias
+        return outputs.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)
+
+
 class Fp8Linear(torch.nn.Module):
     """A linear layer that multiplies in e4m3: the weight once, each row of inputs at every call."""
 
@@ -193,7 +236,7 @@ def quantised_linear(
     A plain linear layer of the same weight where `kind` is fp8 and `fits_fp8` does not hold.
     """
     if kind == "int8":
-        return Int8Linear(weight, bias)
+        return CpuInt8Linear(weight, bias) if weight.is_cpu else Int8Linear(weight, bias)
     if fits_fp8(weight):
         return Fp8Linear(weight, bias)
     logger.info("a linear layer of %s stays plain: fp8 takes multiples of 16", tuple(weight.shape))
