@@ -3,7 +3,8 @@
 #
 #   scripts/gpu_check.sh OUTPUT_DIR [PART...]
 #
-# PARTs, the first four unless named: tests, limits, bench, sweep-8b, sweep-1b. Needs python3 with the
+# PARTs, the first four unless named: tests, limits, bench, sweep-8b, sweep-1b, policies (static
+# against continuous, priorities, an engine a class, variants; a run of its own). Needs python3 with the
 # dependencies importable (PYTHON names another interpreter). Leaves in OUTPUT_DIR: summary.md,
 # machine.txt, gpu-tests.txt, bench/ (runner.csv, .md, .png), the frontiers as PNG, and all else
 # packed in gpu_check.tar.gz. A part that fails does not stop the next.
@@ -16,7 +17,7 @@ readonly PACK_S=15
 readonly MIN_PART_S=20    # a part with less time than this is not worth starting
 readonly MAX_ARCHIVE_BYTES=$((15 * 1024 * 1024))
 
-readonly ALL_PARTS=(tests limits bench sweep-8b sweep-1b)
+readonly ALL_PARTS=(tests limits bench sweep-8b sweep-1b policies)
 readonly DEFAULT_PARTS=(tests limits bench sweep-8b) # what fits into the time
 
 usage() {
@@ -77,13 +78,17 @@ run_part() {
 # wanted PART: whether this part was asked for
 wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
-# sweep NAME MODEL LIMIT_S: one model's batch size curve, and its picture
+# sweep NAME SCENARIO LIMIT_S OPTION...: one scenario on the GPU, and its pictures
 sweep() {
-  local folder=$work/batch_size_curve-$1
-  run_part "sweep $2" "$3" "$work/sweep-$1.txt" "$python" -m paretobench \
-    sweep scenarios/batch_size_curve.yaml --model "$2" --dtype bfloat16 --device cuda \
-    --repeats 1 --output-dir "$folder"
-  [[ ! -f $folder/frontier.png ]] || cp -- "$folder/frontier.png" "$out/frontier-$1.png"
+  local name=$1 scenario=$2 limit_s=$3 folder=$work/$2-$1 picture
+  shift 3
+  run_part "sweep $scenario $name" "$limit_s" "$work/sweep-$scenario-$name.txt" "$python" -m \
+    paretobench sweep "scenarios/$scenario.yaml" --device cuda --repeats 1 \
+    --output-dir "$folder" "$@"
+  for picture in frontier latency_by_class adaptive; do
+    [[ ! -f $folder/$picture.png ]] ||
+      cp -- "$folder/$picture.png" "$out/$picture-$scenario-$name.png"
+  done
 }
 
 describe_machine() {
@@ -168,8 +173,14 @@ fi
 ! wanted bench || run_part "bench" 210 "$work/bench.txt" "$python" scripts/bench_runner.py \
   --preset llama-3.1-8b --device cuda --dtype bfloat16 --context 1024 --batch-sizes 1,16,64 \
   --rounds 2 --steps 24 --prefill 4x1024 --output-dir "$out/bench"
-! wanted sweep-8b || sweep 8b llama-3.1-8b 150
-! wanted sweep-1b || sweep 1b llama-3.2-1b 120
+! wanted sweep-8b || sweep 8b batch_size_curve 150 --model llama-3.1-8b --dtype bfloat16
+! wanted sweep-1b || sweep 1b batch_size_curve 120 --model llama-3.2-1b --dtype bfloat16
+if wanted policies; then
+  for scenario in longest_request mixed_traffic adaptive; do
+    sweep 1b "$scenario" 150 --model llama-3.2-1b --dtype bfloat16
+  done
+  sweep mini shift_the_curve 120
+fi
 
 finish
 ((failures == 0)) || exit 1

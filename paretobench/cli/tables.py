@@ -30,24 +30,20 @@ def plan_table(trials: Sequence[Trial], durations_s: Sequence[float]) -> Table:
     for heading in (
         "trial",
         *(["variant"] if several else []),
-        "policy",
-        "batch",
-        "wait (ms)",
+        "batching",
         "load",
         "requests",
         "about (s)",
     ):
         table.add_column(
             heading,
-            justify="left" if heading in ("trial", "variant", "policy", "load") else "right",
+            justify="left" if heading in ("trial", "variant", "batching", "load") else "right",
         )
     for trial, duration_s in zip(trials, durations_s, strict=True):
         table.add_row(
             trial.trial_id,
             *([trial.variant or ""] if several else []),
-            trial.batching.policy,
-            f"{trial.batching.max_batch_size}",
-            f"{trial.batching.max_waiting_time_s * 1e3:g}",
+            str(trial.batching),
             str(trial.load),
             f"{trial.num_warmup} + {trial.num_requests}",
             f"{duration_s:.1f}",
