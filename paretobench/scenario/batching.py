@@ -85,17 +85,21 @@ class Batching(StrictModel):
     def _adaptive_has_a_controller(self) -> Batching:
         if "adaptive" in self.policy and None in self.controller:
             raise PydanticCustomError(
-                "no_controller", "policy adaptive needs a controller: threshold, aimd or model"
+                "no_controller",
+                "policy adaptive needs a controller (threshold, aimd or model), found none",
             )
         if self.controller != [None] and "adaptive" not in self.policy:
             raise PydanticCustomError(
-                "unused_controller", "controller is for policy adaptive, which is not in policy"
+                "unused_controller",
+                "controller is for policy adaptive, found policies {found}",
+                {"found": ", ".join(self.policy)},
             )
         if "adaptive" in self.policy and "priority" in self.arrangement:
             raise PydanticCustomError(
                 "adaptive_priority",
                 "policy adaptive cannot serve arrangement priority: its limit is one queue's; "
-                "give static or continuous, or arrangement shared or separate",
+                "give static or continuous, or arrangement shared or separate, found {found}",
+                {"found": ", ".join(self.arrangement)},
             )
         return self
 

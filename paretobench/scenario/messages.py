@@ -76,7 +76,14 @@ def _say(key: str, kind: str, message: str, found: Any) -> str:
         message = "must be a number or 'auto'"
     if kind in ("missing", "no_time", "no_goal", "repeated") or ", found " in message:
         return f"{key} {message}" if key else message
-    return f"{key or 'the scenario'} {message}, found {_short(found)}"
+    if key:
+        return f"{key} {message}, found {_short(found)}"
+    # of the whole file: one that must hold together names its keys itself
+    return f"the scenario {message}, found {_keys(found)}" if message[:4] == "must" else message
+
+
+def _keys(found: Any) -> str:
+    return ", ".join(map(str, found)) if isinstance(found, dict) else _short(found)
 
 
 def _kind_of(found: Any) -> Any:
