@@ -82,6 +82,7 @@ def sweep(
 
 
 def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
+    from paretobench.targets.engines import planned_engines, shared_batch_sizes
     from paretobench.targets.worker_target import WorkerTarget
     from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
 
@@ -90,12 +91,14 @@ def _worker_target(scenario: Scenario, trials: Sequence[Trial]) -> WorkerTarget:
     prefill_limits = [t.batching.max_prefill_tokens_per_step for t in trials]
     return WorkerTarget(
         system,
-        batch_sizes=tuple(sorted(scenario.batching.max_batch_size)),
+        # pilots run at the scenario's sizes, whatever the trials have
+        batch_sizes=tuple(sorted({*scenario.batching.max_batch_size, *shared_batch_sizes(trials)})),
         max_request_tokens=max(max_request_tokens(t.workload) for t in trials),
         max_prompt_tokens=max(max_prompt_tokens(t.workload) for t in trials),
         max_prefill_tokens_per_step=None
         if None in prefill_limits
         else max(limit for limit in prefill_limits if limit is not None),
+        engines=planned_engines(trials),
     )
 
 

@@ -44,6 +44,8 @@ _SAME_TO_RESUME = (
     "transformers",
     "threads",
     "environment",
+    "engines",
+    "mps",
 )
 
 
