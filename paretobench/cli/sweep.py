@@ -96,18 +96,21 @@ def _target(scenario: Scenario, trials: Sequence[Trial]) -> Target:
 def _worker_target(
     scenario: Scenario, system: Model | LatencyModel, trials: Sequence[Trial]
 ) -> Target:
+    from paretobench.targets.engines import planned_engines, shared_batch_sizes
     from paretobench.targets.worker_target import WorkerTarget
     from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
 
     prefill_limits = [t.batching.max_prefill_tokens_per_step for t in trials]
     return WorkerTarget(
         system,
-        batch_sizes=tuple(sorted(scenario.batching.max_batch_size)),
+        # pilots run at the scenario's sizes, whatever the trials have
+        batch_sizes=tuple(sorted({*scenario.batching.max_batch_size, *shared_batch_sizes(trials)})),
         max_request_tokens=max(max_request_tokens(t.workload) for t in trials),
         max_prompt_tokens=max(max_prompt_tokens(t.workload) for t in trials),
         max_prefill_tokens_per_step=None
         if None in prefill_limits
         else max(limit for limit in prefill_limits if limit is not None),
+        engines=planned_engines(trials),
     )
 
 

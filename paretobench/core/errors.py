@@ -8,6 +8,7 @@ ParetoBenchError                 exit code of `paretobench`
 │   └── RunFolderError               the output folder
 ├── IncompleteError              3   measured, but not all of it
 ├── EnvironmentUnfitError        4   this machine cannot do what was asked
+│   └── ModelTooLargeError           the device has no room for the model
 └── TrialError                       ends one trial, never the sweep
     ├── DeviceOutOfMemoryError       verdict `out_of_memory`
     └── WorkerDiedError              verdict `failed`
@@ -57,6 +58,10 @@ class EnvironmentUnfitError(ParetoBenchError):
     """This machine lacks what the scenario asks for."""
 
     exit_code = 4
+
+
+class ModelTooLargeError(EnvironmentUnfitError):
+    """The device has no room for the model's weights, or for nothing beside them."""
 
 
 class TrialError(ParetoBenchError):

@@ -20,10 +20,18 @@ from paretobench.workload.schedule import make_schedule
 
 
 def check_scenario(scenario: Scenario) -> None:
-    """Raise UserInputError where files are missing or requests do not fit the model.
+    """Raise UserInputError where files are missing, requests do not fit the model, or a load does
+    not fit the arrangement.
 
     Reads traces and the checkpoint's configuration; loads no weights.
     """
+    kinds = [load.kind for load in scenario.load]
+    if "separate" in scenario.batching.arrangement and "closed_loop" in kinds:
+        raise ScenarioError(
+            f"{scenario.name}: batching.arrangement separate needs an open-loop load (poisson, "
+            "constant, gamma, steps, sine, burst or trace), found closed_loop: its clients do not "
+            "keep to one class; give another load, or leave separate out"
+        )
     positions = _fewest_positions(scenario)
     for workload in workload_shapes(scenario):
         longest = max_request_tokens(workload)

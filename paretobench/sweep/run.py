@@ -46,6 +46,8 @@ _SAME_TO_RESUME = (
     "transformers",
     "threads",
     "environment",
+    "engines",
+    "mps",
 )
 
 

@@ -14,13 +14,18 @@ from paretobench.scenario.schema import LatencyModel, Model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """Load this system and warm it up at these batch sizes."""
+    """Load this system and warm it up at these batch sizes.
+
+    An engine has `device_share` of the device, and of a GPU's memory `memory_bytes` (None: all).
+    """
 
     system: Model | LatencyModel
     batch_sizes: tuple[int, ...]
     max_request_tokens: int
     max_prompt_tokens: int
     max_prefill_tokens_per_step: int | None = None
+    device_share: float = 1.0
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +39,23 @@ class Ready:
 class Measure:
     """Serve this trial, or the requests of one class of it where each has an engine.
 
-    Then the engines begin together at `start_at_s` of the host's monotonic clock.
+    An engine answers Prepared, or Measured where it had no memory, and waits for Start.
     """
 
     trial: Trial
     engine: str | None = None
-    start_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The engine could begin now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Begin at this time of the host's monotonic clock; None: the trial is called off."""
+
+    at_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +75,20 @@ class CheckOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """It does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimDevice:
+    """Begin to use this GPU, with nothing on it yet."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceClaimed:
+    """What is free on it now."""
+
+    free_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +121,12 @@ class CeilingMeasured:
     ceiling: Ceiling
 
 
-Message: TypeAlias = Open | Measure | CheckOptions | OpenDevice | MeasureCeiling
-Reply: TypeAlias = Ready | Measured | Checked | DeviceReady | CeilingMeasured
+Message: TypeAlias = (
+    Open | Measure | Start | CheckOptions | ClaimDevice | OpenDevice | MeasureCeiling
+)
+Reply: TypeAlias = (
+    Ready | Prepared | Measured | Checked | DeviceClaimed | DeviceReady | CeilingMeasured
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

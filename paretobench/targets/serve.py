@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from paretobench.core.errors import DeviceOutOfMemoryError
@@ -14,7 +15,7 @@ from paretobench.serving.clock import Clock, WallClock
 from paretobench.serving.loop import ServingLoop
 from paretobench.serving.policies import make_policy
 from paretobench.serving.sources import make_source
-from paretobench.targets.engines import engine_batching
+from paretobench.targets.engines import engine_batching, engine_workload
 from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
 from paretobench.workload.prompts import PromptPool
 from paretobench.workload.schedule import make_schedule
@@ -27,25 +28,27 @@ def serve_trial(
     *,
     vocab_size: int = 2,
     engine: str | None = None,
-    start_at_s: float | None = None,
+    common_start: Callable[[], float] | None = None,
 ) -> Trace:
     """Return the trace of a trial, its time counted from the clock's zero.
 
     `engine` names the class that this runner serves where each has an engine of its own. A wall
-    clock's zero is now, or `start_at_s` on the host's monotonic clock, to which engines agree.
+    clock's zero is when all is prepared; or, of the host's monotonic clock, what `common_start`
+    returns, which is called then: engines that are given one moment begin together.
     Running out of memory or of time is an outcome of the trace, not an error.
     """
     batching = trial.batching if engine is None else engine_batching(trial.batching, engine)
+    workload = trial.workload if engine is None else engine_workload(trial.workload, engine)
     prompts = PromptPool(
         vocab_size=vocab_size,
         seed=int(trial.trial_id, 16),  # trials may share a schedule, but never their prompts
-        max_prompt_tokens=max_prompt_tokens(trial.workload),
+        max_prompt_tokens=max_prompt_tokens(workload),
     )
     source = make_source(make_schedule(trial), only=engine)
     try:
         runner.start_trial(
             max_batch_size=batching.max_batch_size,
-            max_request_tokens=max_request_tokens(trial.workload),
+            max_request_tokens=max_request_tokens(workload),
             prompts=prompts,
             kv_budget_tokens=batching.kv_budget_tokens,
             max_prefill_tokens_per_step=batching.max_prefill_tokens_per_step,
@@ -54,7 +57,7 @@ def serve_trial(
     except DeviceOutOfMemoryError as error:
         return Trace(requests=(), steps=(), window=None, outcome="out_of_memory", reason=str(error))
     if isinstance(clock, WallClock):
-        clock.restart(at_s=start_at_s)
+        clock.restart(at_s=None if common_start is None else common_start())
     trace = ServingLoop(
         source=source,
         policy=make_policy(batching, several_classes=len(classes_of(trial.workload)) > 1),

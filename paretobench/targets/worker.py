@@ -15,7 +15,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from paretobench.core.errors import ParetoBenchError
+from paretobench.core.errors import ParetoBenchError, TrialError
 from paretobench.core.values import Trace
 from paretobench.runners.base import Runner
 from paretobench.runners.latency_model import LatencyModelRunner
@@ -25,6 +25,8 @@ from paretobench.targets.messages import (
     CeilingMeasured,
     Checked,
     CheckOptions,
+    ClaimDevice,
+    DeviceClaimed,
     DeviceReady,
     Measure,
     MeasureCeiling,
@@ -32,9 +34,11 @@ from paretobench.targets.messages import (
     Message,
     Open,
     OpenDevice,
+    Prepared,
     Ready,
     Refused,
     Reply,
+    Start,
 )
 from paretobench.targets.serve import serve_trial, step_times
 
@@ -49,7 +53,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _die_with_parent()
     connection = Connection(int(sys.argv[1]))
-    worker = Worker()
+    worker = Worker(connection)
     while True:
         try:
             message = connection.recv()
@@ -59,9 +63,10 @@ def main() -> None:
 
 
 class Worker:
-    """A loaded system and its clock."""
+    """A loaded system and its clock. An engine agrees on its start over `connection`."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Connection | None = None) -> None:
+        self._connection = connection
         self._clock = WallClock()
         self._runner: Runner | None = None
         self._vocab_size = 2
@@ -88,21 +93,33 @@ class Worker:
 
             resolve_options(message.model)
             return Checked()
+        if isinstance(message, ClaimDevice):
+            from paretobench.runners.torch.budget import free_bytes
+            from paretobench.runners.torch.devices import resolve_device
+
+            return DeviceClaimed(free_bytes=free_bytes(resolve_device(message.device)))
         if isinstance(message, OpenDevice):
             return self._open_device(message)
         if isinstance(message, MeasureCeiling):
             assert self._bench is not None, "the parent opens the device first"
             return CeilingMeasured(ceiling=self._bench.measure(message.case, message.seconds))
+        assert isinstance(message, Measure), "Start comes while a trial is prepared"
         return Measured(trace=self._measure(message))
 
     def _open(self, message: Open) -> Ready:
         if isinstance(message.system, LatencyModel):
-            self._runner = LatencyModelRunner(step_times(message.system), self._clock.sleep)
+            times = step_times(message.system).slowed(message.device_share)
+            self._runner = LatencyModelRunner(times, self._clock.sleep)
             return Ready(
                 description={"kind": "latency_model", "simulated": False, "model": "latency model"}
             )
         from paretobench.runners.torch import build_runner  # loads torch: not before it is needed
 
+        if message.memory_bytes is not None:
+            from paretobench.runners.torch.budget import limit_memory
+            from paretobench.runners.torch.devices import resolve_device
+
+            limit_memory(resolve_device(message.system.device), message.memory_bytes)
         runner = build_runner(message.system)
         runner.warm_up(
             message.batch_sizes,
@@ -136,11 +153,21 @@ class Worker:
                 self._clock,
                 vocab_size=self._vocab_size,
                 engine=message.engine,
-                start_at_s=message.start_at_s,
+                common_start=None if message.engine is None else self._common_start,
             )
         finally:
             gc.enable()
             gc.unfreeze()
+
+    def _common_start(self) -> float:
+        """Tell the parent that all is prepared; return when to begin, once it says so."""
+        assert self._connection is not None
+        self._connection.send(Prepared())
+        start = self._connection.recv()
+        assert isinstance(start, Start)
+        if start.at_s is None:
+            raise TrialError("called off: another engine could not begin")
+        return start.at_s
 
 
 def _die_with_parent() -> None:

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from multiprocessing import Pipe
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from paretobench.core.errors import WorkerDiedError
@@ -18,20 +19,24 @@ _TAIL_CHARACTERS = 400
 
 
 class WorkerProcess:
-    """A running worker. `environment` is what it has beyond the parent's, from its start on."""
+    """A running worker. `environment` is what it has beyond the parent's, from its start on.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    It runs on `cores` alone where any are given (Linux).
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, cores: Collection[int] = ()) -> None:
         self._connection, child = Pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "paretobench.targets.worker", str(child.fileno())],
-            pass_fds=[child.fileno()],
-            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(_import_path())},
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            start_new_session=True,  # Ctrl-C reaches the parent alone
-        )
+        with _starting_on(cores):
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "paretobench.targets.worker", str(child.fileno())],
+                pass_fds=[child.fileno()],
+                env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(_import_path())},
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                start_new_session=True,  # Ctrl-C reaches the parent alone
+            )
         child.close()
 
     @property
@@ -45,8 +50,19 @@ class WorkerProcess:
         Raises what the worker refused with, WorkerDiedError with its last words where it died or
         did not answer in time.
         """
+        self.send(message)
+        return self.receive(timeout_s)
+
+    def send(self, message: Message) -> None:
+        """Ask without waiting for the answer. Raises WorkerDiedError."""
         try:
             self._connection.send(message)
+        except OSError:
+            raise WorkerDiedError(self._last_words()) from None
+
+    def receive(self, timeout_s: float) -> Reply:
+        """Return the answer to what was sent. Raises as `ask`."""
+        try:
             if not self._connection.poll(timeout_s):
                 raise WorkerDiedError(f"the worker did not answer within {timeout_s:g} s")
             reply: Reply | Refused = self._connection.recv()
@@ -74,6 +90,26 @@ class WorkerProcess:
         said = self._output.read().decode(errors="replace").strip()
         last_line = said[-_TAIL_CHARACTERS:].splitlines()[-1:] or [""]
         return f"the worker died ({how}){': ' + last_line[0] if last_line[0] else ''}"
+
+
+def answered(workers: Mapping[str, WorkerProcess], timeout_s: float) -> list[str]:
+    """Return which workers have answered, or died, once any has; none after `timeout_s`."""
+    names = {worker._connection: name for name, worker in workers.items()}
+    return [names[connection] for connection in wait(list(names), timeout_s)]  # type: ignore[index]
+
+
+@contextlib.contextmanager
+def _starting_on(cores: Collection[int]) -> Iterator[None]:
+    """Have what is started meanwhile run on these cores: it inherits those of this thread."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _import_path() -> list[str]:

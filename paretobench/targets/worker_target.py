@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from paretobench.core.errors import IncompleteError, ParetoBenchError, TrialError, WorkerDiedError
+import psutil
+
+from paretobench.core.errors import (
+    DeviceOutOfMemoryError,
+    IncompleteError,
+    ParetoBenchError,
+    TrialError,
+    WorkerDiedError,
+)
 from paretobench.core.values import Trace, Trial
 from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.targets.engine_workers import EngineWorkers
+from paretobench.targets.engines import Engine, engines_of
 from paretobench.targets.messages import Measure, Measured, Open, Ready
 from paretobench.targets.worker_process import WorkerProcess
 from paretobench.telemetry.gpu import GpuProbe, open_gpu_probe
@@ -17,12 +27,14 @@ from paretobench.telemetry.sampler import TelemetrySampler
 
 _GRACE_S = 30.0  # beyond the trial's own time limit, for what lies outside the serving loop
 _OPEN_TIMEOUT_S = 1800.0  # a large checkpoint on a slow disk
+_AMPLE_MEMORY_PCT = 50.0  # of the host, in use
 
 
 class WorkerTarget:
     """Measures in a process of its own, so that a fault of the device costs one trial.
 
-    A worker that died is replaced when the next trial asks for one.
+    A worker that died is replaced when the next trial asks for one. Trials with an engine a class
+    run on `engines`, each in a process and on a share of the device.
     """
 
     def __init__(
@@ -33,6 +45,7 @@ class WorkerTarget:
         max_request_tokens: int,
         max_prompt_tokens: int,
         max_prefill_tokens_per_step: int | None = None,
+        engines: tuple[Engine, ...] = (),
     ) -> None:
         self._open_message = Open(
             system=system,
@@ -41,6 +54,8 @@ class WorkerTarget:
             max_prompt_tokens=max_prompt_tokens,
             max_prefill_tokens_per_step=max_prefill_tokens_per_step,
         )
+        self._planned = engines
+        self._engines: EngineWorkers | None = None  # once the device is known
         self._worker: WorkerProcess | None = None
         self._probe: GpuProbe | None = None
         self._sampler: TelemetrySampler | None = None
@@ -51,9 +66,25 @@ class WorkerTarget:
         """Return the worker's process id, None while there is none."""
         return None if self._worker is None else self._worker.pid
 
+    @property
+    def engine_pids(self) -> Mapping[str, int]:
+        """Return the process ids of the engines that are loaded."""
+        return {} if self._engines is None else self._engines.pids
+
     def open(self) -> None:
-        """Start the worker, load the system and warm it up."""
+        """Start the worker, load the system and warm it up.
+
+        Raises ScenarioError where the device cannot be shared by as many engines as are planned.
+        """
         self._start()
+        if self._planned:
+            self._engines = EngineWorkers(
+                self._open_message,
+                self._planned,
+                device=self._description.get("device"),
+                environment=worker_environment(self._open_message.system),
+                open_timeout_s=_OPEN_TIMEOUT_S,
+            )
         if self._sampler is None:
             uuid = self._description.get("gpu_uuid")
             self._probe = open_gpu_probe(uuid=uuid) if uuid else None
@@ -61,14 +92,19 @@ class WorkerTarget:
             self._sampler.start()
 
     def describe(self) -> Mapping[str, Any]:
-        """Return what the worker said of itself when it was ready."""
-        return self._description
+        """Return what the worker said of itself when it was ready, and how engines share it."""
+        engines = {} if self._engines is None else self._engines.describe()
+        return {**self._description, **engines}
 
     def measure(self, trial: Trial) -> Trace:
         """Return the trace of one trial, the device's telemetry with it.
 
         Raises WorkerDiedError with what the worker last said.
         """
+        if engines_of(trial):
+            return self._with_telemetry(self._measure_engines(trial))
+        if self._engines is not None and not self._may_idle_in_memory():
+            self._engines.close()
         if self._worker is None:
             try:
                 self._start()
@@ -84,14 +120,38 @@ class WorkerTarget:
         return self._with_telemetry(reply.trace)
 
     def close(self) -> None:
-        """End the worker and the telemetry."""
+        """End the workers and the telemetry."""
         self._stop_worker()
+        if self._engines is not None:
+            self._engines.close()
         if self._sampler is not None:
             self._sampler.stop()
             self._sampler = None
         if self._probe is not None:
             self._probe.close()
             self._probe = None
+
+    def _measure_engines(self, trial: Trial) -> Trace:
+        engines = self._engines
+        assert engines is not None, "engines are planned before the target is opened"
+        if engines.too_large is not None:  # they were tried: that need not cost the shared worker
+            raise DeviceOutOfMemoryError(engines.too_large)
+        if not self._may_idle_in_memory():
+            self._stop_worker()
+        engines.open()
+        return engines.measure(trial, timeout_s=trial.timeout_s + _GRACE_S)
+
+    def _may_idle_in_memory(self) -> bool:
+        """Return whether workers that do not serve the trial at hand may stay for a later one.
+
+        On a GPU they would take from the memory that KV budgets are computed from.
+        """
+        system = self._open_message.system
+        if isinstance(system, LatencyModel):
+            return True
+        on_cpu = self._description.get("device") == "cpu"
+        spins = system.omp_wait_policy == "active"
+        return on_cpu and not spins and psutil.virtual_memory().percent < _AMPLE_MEMORY_PCT
 
     def _start(self) -> None:
         self._worker = WorkerProcess(worker_environment(self._open_message.system))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -379,6 +380,32 @@ def test_a_kv_budget_smaller_than_a_request_exits_2_before_measuring(
     result = run("sweep", model_scenario)
     assert result.code == 2
     assert "batching.kv_budget_tokens must hold the longest request" in result.err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("command", ["sweep", "simulate"])
+def test_separate_engines_under_a_closed_loop_exit_2_before_measuring(
+    run: Run, scenario_file: Path, tmp_path: Path, command: str
+) -> None:
+    lengths = "prompt_tokens: {kind: fixed, value: 8}, output_tokens: {kind: fixed, value: 4}"
+    workload = re.search(r"workload: \{.*\}\n", scenario_file.read_text())
+    assert workload is not None
+    text = scenario_file.read_text().replace(
+        workload.group(),
+        "classes:\n"
+        f"  chat: {{share: 0.5, {lengths}, batching: {{max_batch_size: 2}}}}\n"
+        f"  bulk: {{share: 0.5, {lengths}, batching: {{max_batch_size: 4}}}}\n",
+    )
+    scenario_file.write_text(
+        text.replace(
+            "batching: {max_batch_size: [1, 4]",
+            "batching: {arrangement: separate, max_batch_size: [1, 4]",
+        )
+    )
+    result = run(command, scenario_file)
+    assert result.code == 2
+    assert "arrangement separate needs an open-loop load" in result.err
+    assert result.err.count("\n") == 1
     assert not (tmp_path / "results").exists()
 
 

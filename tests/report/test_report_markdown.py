@@ -123,3 +123,24 @@ def test_simulation_says_so_everywhere(make_run, sweep):
     assert "(simulated)" in text
     assert "Simulated: the figures are those of a latency model" in text
     assert "paretobench simulate scenario.yaml" in text
+
+
+def with_engines(make_run, sweep, *engines, **system):
+    facts = [{"class": name, "device_share": 0.5, **own} for name, own in engines]
+    return text_of(make_run(sweep(), provenance={"system": {"engines": facts, **system}}))
+
+
+def test_engines_that_took_turns_on_a_gpu_are_a_caveat(make_run, sweep):
+    engines = [("chat", {}), ("bulk", {})]
+    turns = "took turns on the GPU"
+    assert turns in with_engines(make_run, sweep, *engines, mps=False)
+    assert turns not in with_engines(make_run, sweep, *engines, mps=True)
+    assert turns not in with_engines(make_run, sweep, *engines, mps=None)  # no GPU
+    assert turns not in text_of(make_run(sweep()))
+
+
+def test_threads_that_do_not_divide_as_the_shares_do_are_a_caveat(make_run, sweep):
+    even = with_engines(make_run, sweep, ("chat", {"threads": 4}), ("bulk", {"threads": 4}))
+    assert "threads do not divide" not in even
+    uneven = with_engines(make_run, sweep, ("chat", {"threads": 1}), ("bulk", {"threads": 2}))
+    assert "chat 1 of 3 threads for 50%, bulk 2 of 3 threads for 50%" in uneven

@@ -22,11 +22,19 @@ def kv_budget_tokens(device: torch.device, *, set_aside_bytes: int, token_bytes:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return what is free on the device now, torch's own unused blocks included."""
+    """Return what this process can take of the device now, torch's own unused blocks included."""
     if device.type == "cpu":
         return available_host_memory()
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free, total = torch.cuda.mem_get_info(device)
+    reserved = torch.cuda.memory_reserved(device)
+    allowed = int(torch.cuda.get_per_process_memory_fraction(device) * total) - reserved
+    return min(free, allowed) + reserved - torch.cuda.memory_allocated(device)
+
+
+def limit_memory(device: torch.device, num_bytes: int) -> None:
+    """Have torch take at most `num_bytes` of a GPU in this process; more is out of memory."""
+    _, total = torch.cuda.mem_get_info(device)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, max(0, num_bytes) / total), device)
 
 
 class PeakMemory:

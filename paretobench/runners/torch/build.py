@@ -11,7 +11,7 @@ import torch
 
 from paretobench.core.errors import (
     DeviceOutOfMemoryError,
-    EnvironmentUnfitError,
+    ModelTooLargeError,
     ParetoBenchError,
     UserInputError,
 )
@@ -83,7 +83,7 @@ def make_runner(
     except (MemoryError, RuntimeError, DeviceOutOfMemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise EnvironmentUnfitError(
+        raise ModelTooLargeError(
             f"{name}: the weights fit on {model.device}, but nothing beside them "
             f"({(str(error).splitlines() or ['out of memory'])[0]}); choose a smaller model"
         ) from error

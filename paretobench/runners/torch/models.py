@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from paretobench.core.errors import CheckpointError, EnvironmentUnfitError
+from paretobench.core.errors import CheckpointError, ModelTooLargeError
 from paretobench.runners.checkpoint import check_checkpoint
 from paretobench.runners.torch.memory import is_out_of_memory
 from paretobench.scenario.presets import PRESETS
@@ -37,8 +37,8 @@ def load_model(
     """Return the model that the scenario names, on `device` in `dtype`.
 
     `init_std` replaces the architecture's own spread of random weights. Raises CheckpointError for
-    a folder or id that does not hold a whole safetensors model, EnvironmentUnfitError where the
-    device has no room for it.
+    a folder or id that does not hold a whole safetensors model, ModelTooLargeError where the device
+    has no room for it.
     """
     try:
         if model.preset is not None:
@@ -58,7 +58,7 @@ def load_model(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise EnvironmentUnfitError(
+        raise ModelTooLargeError(
             f"model {model.preset or model.path or model.hub}: its weights do not fit on {device} "
             f"({str(error).splitlines()[0]}); choose a smaller model or a smaller dtype"
         ) from error
