@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,13 @@ import yaml
 from paretobench import __version__
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.operating_points import Goal, Margin, OperatingPoint
+from paretobench.report.deploy_classes import (
+    class_entries,
+    class_settings,
+    controller_entry,
+    engine_limits,
+    rounded,
+)
 from paretobench.report.manifest import device_name, is_simulated, scenario, section
 from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.text import one_line
@@ -63,6 +69,40 @@ def reason_of(report: Report, point: OperatingPoint) -> str:
 
 def _met(report: Report, point: OperatingPoint, chosen: Configuration) -> dict[str, Any]:
     settings = chosen.settings
+    return {
+        "met": True,
+        **({} if settings.variant is None else {"variant": settings.variant}),
+        **engine_limits(settings),
+        "latency_sla_ms": _latency_sla_ms(report, point.goal),
+        "policy": settings.policy,
+        **({"controller": controller_entry(report, settings)} if settings.controller else {}),
+        **class_settings(report, settings),
+        **{
+            name: getattr(settings, name)
+            for name in ("kv_budget_tokens", "max_prefill_tokens_per_step")
+            if getattr(settings, name) is not None
+        },
+        "expected": _expected(report, point, chosen),
+        **({"classes": class_entries(report, chosen)} if report.class_names else {}),
+        "load": settings.load,
+        "workload": settings.workload,
+        "margins": {
+            margin.metric: {
+                "limit": margin.limit,
+                "value": rounded(margin.value),
+                "margin_share": rounded(margin.share),
+            }
+            for margin in point.margins
+        },
+        "reason": point.reason,
+        "trial_id": settings.trial_id,
+        "configuration_id": settings.configuration_id,
+    }
+
+
+def _expected(
+    report: Report, point: OperatingPoint, chosen: Configuration
+) -> dict[str, float | None]:
     metrics = dict.fromkeys(
         (
             report.throughput,
@@ -73,35 +113,9 @@ def _met(report: Report, point: OperatingPoint, chosen: Configuration) -> dict[s
         )
     )
     return {
-        "met": True,
-        **({} if settings.variant is None else {"variant": settings.variant}),
-        "max_batch_size": settings.max_batch_size,
-        "max_waiting_time_ms": settings.max_waiting_time_ms,
-        "latency_sla_ms": _latency_sla_ms(report, point.goal),
-        "policy": settings.policy,
-        **{
-            name: getattr(settings, name)
-            for name in ("kv_budget_tokens", "max_prefill_tokens_per_step")
-            if getattr(settings, name) is not None
-        },
-        "expected": {
-            name: _rounded(chosen.figures[name])
-            for name in metrics
-            if chosen.figures.get(name) is not None
-        },
-        "load": settings.load,
-        "workload": settings.workload,
-        "margins": {
-            margin.metric: {
-                "limit": margin.limit,
-                "value": _rounded(margin.value),
-                "margin_share": _rounded(margin.share),
-            }
-            for margin in point.margins
-        },
-        "reason": point.reason,
-        "trial_id": settings.trial_id,
-        "configuration_id": settings.configuration_id,
+        name: rounded(chosen.figures[name])
+        for name in metrics
+        if chosen.figures.get(name) is not None
     }
 
 
@@ -111,7 +125,7 @@ def _not_met(report: Report, point: OperatingPoint) -> dict[str, Any]:
 
 
 def _nearest(margins: tuple[Margin, ...]) -> dict[str, dict[str, float | None]]:
-    return {m.metric: {"limit": m.limit, "value": _rounded(m.value)} for m in margins}
+    return {m.metric: {"limit": m.limit, "value": rounded(m.value)} for m in margins}
 
 
 def _latency_sla_ms(report: Report, goal: Goal) -> float | None:
@@ -121,12 +135,6 @@ def _latency_sla_ms(report: Report, goal: Goal) -> float | None:
         return min(end_to_end)
     sla = section(scenario(report.run), "sla").get("e2e_ms")
     return None if sla is None else float(sla)
-
-
-def _rounded(value: float | None) -> float | None:
-    if value is None or not math.isfinite(value):
-        return value
-    return float(f"{value:.6g}")
 
 
 def _version(report: Report) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paretobench.analysis.configurations import Configuration
+from paretobench.core.metrics import METRICS, qualified
 from paretobench.report.controllers import regret_mapping
 from paretobench.report.deploy import operating_points_mapping
 from paretobench.report.model import DATA_FILES, Report
@@ -22,7 +24,7 @@ def report_document(report: Report) -> dict[str, Any]:
             "folder": str(run.path),
             "state": run.manifest.get("state"),
             "objectives": {"throughput": report.throughput, "latency": report.latency},
-            "frontier": [configuration_row(c) for c in report.frontier],
+            "frontier": [_frontier_entry(report, c) for c in report.frontier],
             "shifts": shift_documents(report),
             "operating_points": operating_points_mapping(report),
             "controllers": [
@@ -36,6 +38,17 @@ def report_document(report: Report) -> dict[str, Any]:
         }
     )
     return document
+
+
+def _frontier_entry(report: Report, configuration: Configuration) -> dict[str, Any]:
+    """Return a row of the frontier, with the figures of each class where there are classes."""
+    by_class = {
+        name: {metric: configuration.figures.get(qualified(name, metric)) for metric in METRICS}
+        for name in report.class_names
+    }
+    row = configuration_row(configuration)
+    row["class_batching"] = configuration.settings.class_limits() or None
+    return {**row, **({"classes": by_class} if by_class else {})}
 
 
 def _strict(value: Any) -> Any:

@@ -6,33 +6,27 @@ from collections.abc import Sequence
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.operating_points import OperatingPoint
+from paretobench.core.points import Settings
+from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
 from paretobench.report.figures import FIGURES
 from paretobench.report.manifest import device_name, is_simulated, model_name
+from paretobench.report.markdown_classes import class_sections
 from paretobench.report.markdown_controllers import controller_lines
 from paretobench.report.markdown_measured import measured_lines, reproduce_lines
 from paretobench.report.markdown_table import table
 from paretobench.report.markdown_trust import trust_lines
 from paretobench.report.model import Report
+from paretobench.report.settings_text import configuration_label
 from paretobench.report.shift import find_shifts, range_text, ratio_text, shift_sentence
-from paretobench.report.terminal import (
-    column_title,
-    deploy_text,
-    empty_frontier,
-    expect_text,
-    frontier_columns,
-    margin_text,
-)
+from paretobench.report.terminal import deploy_text, empty_frontier, expect_text, margin_text
 from paretobench.report.text import (
-    configuration_label,
     joined,
     markdown,
     marked,
-    memory_label,
     number,
     plural,
     short_label,
-    wait_label,
     with_unit,
 )
 
@@ -48,6 +42,7 @@ def report_markdown(report: Report) -> bytes:
     if report.variants:
         lines += ["## Shift between curves", "", *_shift_lines(report), ""]
     lines += ["## Operating points", "", *_operating_point_lines(report), ""]
+    lines += class_sections(report)
     if report.contests:
         lines += ["## Controllers against fixed batch sizes", ""]
         if "adaptive.png" in drawn:
@@ -92,7 +87,7 @@ def _end(report: Report, configuration: Configuration) -> str:
     throughput = with_unit(report.throughput, configuration.figures[report.throughput])
     latency = with_unit(report.latency, configuration.figures[report.latency])
     mark = "~" if report.latency in configuration.low_percentiles else ""
-    where = markdown(configuration_label(configuration.settings))
+    where = markdown(configuration_label(configuration.settings, report.varied))
     return f"{throughput} at {short_label(report.latency)} {mark}{latency} ({where})"
 
 
@@ -101,13 +96,19 @@ def _deploy_sentence(report: Report, point: OperatingPoint) -> str:
     chosen = point.configuration
     if chosen is None:
         return f"Nothing meets `{name}`. {markdown(_sentence(reason_of(report, point)))}"
-    settings = chosen.settings
-    variant = f"run {markdown(settings.variant or '')} and " if report.variants else ""
+    variant = f"run {markdown(chosen.settings.variant or '')} and " if report.variants else ""
     room = "" if not point.margins else f", {markdown(margin_text(point))}"
+    return f"For `{name}` {variant}{_to_set(report, chosen.settings)} ({expect_text(point)}{room})."
+
+
+def _to_set(report: Report, settings: Settings) -> str:
+    if settings.class_batching or settings.controller or "mix_classes" in report.varied:
+        return f"deploy {markdown(configuration_label(settings, report.varied))}"
+    named = settings.policy != "static" or "policy" in report.varied
     return (
-        f"For `{name}` {variant}set `max_batch_size: {settings.max_batch_size}` and "
-        f"`max_waiting_time_ms: {settings.max_waiting_time_ms:g}` "
-        f"({expect_text(point)}{room})."
+        f"set {f'`policy: {settings.policy}`, ' if named else ''}"
+        f"`max_batch_size: {settings.max_batch_size}` and "
+        f"`max_waiting_time_ms: {settings.max_waiting_time_ms:g}`"
     )
 
 
@@ -119,24 +120,15 @@ def _sentence(text: str) -> str:
 def _frontier_lines(report: Report) -> list[str]:
     if not report.frontier:
         return [markdown(_sentence(empty_frontier(report)))]
-    columns = frontier_columns(report)
-    several_workloads = len(report.workloads) > 1
-    several_policies = len({c.settings.policy for c in report.configurations}) > 1
-    header = ["variant"] if report.variants else []
-    header += ["workload"] if several_workloads else []
-    limited = any(memory_label(c.settings) for c in report.frontier)
-    header += ["load", *(["policy"] if several_policies else []), "batch", "wait"]
-    header += ["limits"] if limited else []
-    rows = []
-    for c in report.frontier:
-        cells = [c.settings.variant or ""] if report.variants else []
-        cells += [c.settings.workload] if several_workloads else []
-        cells += [c.settings.load, *([c.settings.policy] if several_policies else [])]
-        cells += [str(c.settings.max_batch_size), wait_label(c.settings.max_waiting_time_ms)]
-        cells += [memory_label(c.settings)] if limited else []
-        rows.append([*cells, *(_with_spread(report, c, metric) for metric in columns)])
-    lines = table([*header, *map(column_title, columns)], rows, num_left=len(header) - 2 - limited)
-    notes = _table_notes(report, columns)
+    settings, figures = setting_columns(report), frontier_columns(report)
+    rows = [
+        [column.cell(c.settings) for column in settings]
+        + [_with_spread(report, c, metric) for metric in figures]
+        for c in report.frontier
+    ]
+    header = [column.title for column in settings] + [column_title(metric) for metric in figures]
+    lines = table(header, rows, num_left=sum(column.is_text for column in settings))
+    notes = _table_notes(report, figures)
     return [*lines, "", *notes] if notes else lines
 
 
@@ -190,7 +182,7 @@ def _operating_point_lines(report: Report) -> list[str]:
     rows = [
         [
             point.goal.name,
-            deploy_text(point),
+            deploy_text(report, point),
             expect_text(point),
             margin_text(point),
             reason_of(report, point),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from paretobench import __version__
+from paretobench.core.points import Settings
 from paretobench.report.manifest import (
     commit,
     is_simulated,
@@ -19,6 +20,7 @@ from paretobench.report.manifest import (
 )
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
+from paretobench.report.settings_text import policy_label
 from paretobench.report.text import MISSING, joined, markdown, number, plural, wait_label
 
 _GIB = 2**30
@@ -161,10 +163,38 @@ def _swept(report: Report) -> str:
     settings = [c.settings for c in report.configurations]
     if not settings:
         return ""
-    sizes = ", ".join(map(str, sorted({s.max_batch_size for s in settings})))
-    waits = ", ".join(wait_label(w) for w in sorted({s.max_waiting_time_ms for s in settings}))
-    policies = ", ".join(dict.fromkeys(s.policy for s in settings))
-    return f"policy {policies}; max batch size {sizes}; max waiting time {waits}"
+    one = [s for s in settings if not s.class_batching]
+    parts = [
+        f"policy {', '.join(dict.fromkeys(map(policy_label, settings)))}",
+        _values("max batch size", {s.max_batch_size for s in one}, str),
+        _values("max waiting time", {s.max_waiting_time_ms for s in one}, wait_label),
+    ]
+    if report.class_names:
+        parts += _classes_swept([s for s in settings if s.class_batching])
+        parts.append(_values("arrangement", {s.arrangement for s in settings}, str))
+        mixes = {s.mix_classes for s in settings if s.arrangement != "separate"}
+        parts.append(_values("batches of several classes", mixes, lambda m: "yes" if m else "no"))
+    with_priorities = [s for s in settings if s.arrangement == "priority"]
+    if with_priorities:
+        aging = {s.aging_ms or 0.0 for s in with_priorities}
+        parts.append(_values("aging", aging, lambda ms: wait_label(ms) if ms else "none"))
+    preempting = [s for s in with_priorities if s.policy == "continuous"]
+    parts.append(_values("preemption", {s.preemption or "none" for s in preempting}, str))
+    return "; ".join(part for part in parts if part)
+
+
+def _values(name: str, values: Collection[Any], said: Callable[[Any], str]) -> str:
+    return f"{name} {', '.join(map(said, sorted(values)))}" if values else ""
+
+
+def _classes_swept(settings: Sequence[Settings]) -> list[str]:
+    """Return each class's own limits, in the words of a label."""
+    found: dict[str, dict[str, None]] = {}
+    for s in settings:
+        for name, own in s.class_limits().items():
+            limits = f"{own['max_batch_size']} / {wait_label(own['max_waiting_time_ms'])}"
+            found.setdefault(name, {})[limits] = None
+    return [f"class {name} {', '.join(sorted(limits))}" for name, limits in found.items()]
 
 
 def _trials(report: Report) -> str:
@@ -194,22 +224,30 @@ def _workload_lines(report: Report) -> list[str]:
     facts = workload_facts(report.run)
     if not facts:
         return []
+    classes = any(fact.get("share", 1) != 1 for fact in facts)
     rows = []
     for fact in facts:
         for name in ("prompt_tokens", "output_tokens"):
             found = section(fact, name)
             share = found.get("share_capped")
             cells = [found.get("stated_mean"), found.get("mean"), found.get("cv"), found.get("max")]
+            of_class = [str(fact.get("class") or MISSING), _share(fact.get("share"))]
             rows.append(
                 [
                     str(fact.get("workload") or MISSING),
+                    *(of_class if classes else []),
                     name.replace("_", " "),
                     *(number(cell) for cell in cells),
-                    MISSING if share is None else f"{number(100 * share)}%",
+                    _share(share),
                 ]
             )
-    header = ["workload", "length", "stated mean", "mean drawn", "cv drawn", "max", "capped"]
-    return ["", *table(header, rows, num_left=2)]
+    header = ["workload", *(["class", "share"] if classes else []), "length"]
+    lengths = ["stated mean", "mean drawn", "cv drawn", "max", "capped"]
+    return ["", *table([*header, *lengths], rows, num_left=len(header))]
+
+
+def _share(value: float | None) -> str:
+    return MISSING if value is None else f"{number(100 * value)}%"
 
 
 def _load_lines(report: Report) -> list[str]:

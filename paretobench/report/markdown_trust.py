@@ -7,7 +7,8 @@ from paretobench.report.manifest import is_simulated, section, systems
 from paretobench.report.markdown_engines import engine_caveats
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
-from paretobench.report.text import configuration_label, markdown, plural
+from paretobench.report.settings_text import configuration_label
+from paretobench.report.text import markdown, plural
 
 _MAX_ROWS = 60
 _FOLD_FROM = 12
@@ -81,7 +82,7 @@ def _memory_caveats(report: Report) -> list[str]:
     if not waited:
         return []
     worst = max(waited, key=_share_waited)
-    label = markdown(configuration_label(worst.settings))
+    label = markdown(configuration_label(worst.settings, report.varied))
     return [
         f"In {plural(len(waited), 'configuration')} requests had to wait for memory for their keys "
         f"and values (`num_kv_waited`), most in {label}: {_share_waited(worst):.0%} of them. There "
@@ -127,7 +128,8 @@ def _rejected_table(report: Report) -> list[str]:
     rows = [
         [
             p.settings.trial_id,
-            configuration_label(p.settings) + (f", repeat {p.settings.repeat}" if several else ""),
+            configuration_label(p.settings, report.varied)
+            + (f", repeat {p.settings.repeat}" if several else ""),
             p.verdict.replace("_", " "),
             p.reason,
         ]

@@ -11,11 +11,13 @@ from pathlib import Path
 from paretobench.analysis.configurations import Configuration, combine_repeats
 from paretobench.analysis.frontier import curve_of, find_frontier
 from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
+from paretobench.core.metrics import split_name
 from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
 from paretobench.report.courses import Course, load_courses
 from paretobench.report.manifest import goals, latency_metric, throughput_metric, variant_names
 from paretobench.report.points import load_points
+from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
 from paretobench.results.reader import RunFolder
 
@@ -68,6 +70,17 @@ class Report:
         for configuration in self.frontier:
             curves.setdefault(curve_of(configuration), []).append(configuration)
         return curves
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of mixed traffic that have figures of their own."""
+        names = (split_name(name)[0] for c in self.configurations for name in c.figures)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    @property
+    def varied(self) -> frozenset[str]:
+        """The settings that tell configurations apart, beside sizes, waits and loads."""
+        return varied_settings(c.settings for c in self.configurations)
 
     @property
     def verdicts(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,8 +14,8 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import service_levels
 from paretobench.core.errors import RunFolderError
-from paretobench.core.metrics import METRICS
-from paretobench.core.points import POINT_COLUMNS, Point, Settings
+from paretobench.core.metrics import METRICS, qualified, split_name
+from paretobench.core.points import ALL_CLASSES, POINT_COLUMNS, Point, Settings
 from paretobench.core.values import Verdict
 from paretobench.report.manifest import scenario
 from paretobench.results.reader import RunFolder
@@ -25,6 +25,7 @@ SETTINGS_COLUMNS = tuple(f.name for f in fields(Settings))
 _REQUIRED = {f.name for f in fields(Settings) if f.default is MISSING}
 FRONTIER_COLUMNS = (
     *SETTINGS_COLUMNS,
+    "class",
     "num_repeats",
     *METRICS,
     "low_percentiles",
@@ -142,22 +143,40 @@ def points_csv(points: Sequence[Point]) -> bytes:
     return _csv(POINT_COLUMNS, (row for point in points for row in point.to_rows()))
 
 
-def configuration_row(configuration: Configuration) -> dict[str, Any]:
-    """Return the row of `frontier.csv`, keyed by FRONTIER_COLUMNS."""
-    settings = configuration.settings
+def configuration_row(configuration: Configuration, of_class: str | None = None) -> dict[str, Any]:
+    """Return a row of `frontier.csv`, keyed by FRONTIER_COLUMNS: of all requests, or of a class."""
+    settings = asdict(configuration.settings)
+    limits = configuration.settings.class_limits().get(of_class or "", {})
+    settings |= {name: limits[name] for name in limits.keys() & settings.keys()}
     return {
-        **{name: getattr(settings, name) for name in SETTINGS_COLUMNS},
+        **settings,
+        "class": of_class or ALL_CLASSES,
         "num_repeats": configuration.num_repeats,
-        **{name: configuration.figures.get(name) for name in METRICS},
-        "low_percentiles": " ".join(configuration.low_percentiles),
+        **{name: configuration.figures.get(_name(of_class, name)) for name in METRICS},
+        "low_percentiles": " ".join(
+            metric
+            for class_name, metric in map(split_name, configuration.low_percentiles)
+            if class_name == of_class
+        ),
         "verdict": configuration.verdict,
         "reason": configuration.reason,
     }
 
 
+def _name(of_class: str | None, metric: str) -> str:
+    return metric if of_class is None else qualified(of_class, metric)
+
+
 def frontier_csv(frontier: Sequence[Configuration]) -> bytes:
-    """Return `frontier.csv`: the non-dominated configurations, figures the mean of the repeats."""
-    return _csv(FRONTIER_COLUMNS, map(configuration_row, frontier))
+    """Return `frontier.csv`: the non-dominated configurations, figures the mean of the repeats.
+
+    As in `points.csv` a row stands for all requests, and one more for each class.
+    """
+    rows = []
+    for configuration in frontier:
+        names = dict.fromkeys(split_name(name)[0] for name in configuration.figures)
+        rows += [configuration_row(configuration, name) for name in {None: None, **names}]
+    return _csv(FRONTIER_COLUMNS, rows)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:

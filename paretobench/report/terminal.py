@@ -5,50 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.operating_points import OperatingPoint
+from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
 from paretobench.report.model import Report, no_valid_trial
-from paretobench.report.text import (
-    configuration_label,
-    marked,
-    memory_label,
-    number,
-    one_line,
-    short_label,
-    wait_label,
-    with_unit,
-)
+from paretobench.report.settings_text import configuration_label
+from paretobench.report.text import marked, number, one_line, short_label, with_unit
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-
-def frontier_columns(report: Report) -> list[str]:
-    """Return the figures that a frontier table shows: the two objectives first, none twice."""
-    return list(
-        dict.fromkeys(
-            (
-                report.throughput,
-                report.latency,
-                "p50_e2e_ms",
-                "p95_e2e_ms",
-                "p95_ttft_ms",
-                "requests_per_s",
-                "mean_batch_size",
-            )
-        )
-    )
-
-
-def column_title(metric: str) -> str:
-    """Return a short column title with its unit: `p95 E2E (ms)`."""
-    unit = with_unit(metric, 0.0).removeprefix("0").strip()
-    if metric.endswith("_ms"):
-        unit = "ms"
-    return (
-        f"{short_label(metric)} ({unit})"
-        if unit and metric != "mean_batch_size"
-        else (short_label(metric))
-    )
 
 
 def frontier_table(report: Report) -> Table:
@@ -60,29 +24,20 @@ def frontier_table(report: Report) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    several = len(report.workloads) > 1
+    settings, figures = setting_columns(report), frontier_columns(report)
     table = Table(title=f"Frontier: {report.throughput} against {report.latency}")
-    variants = ["variant"] if report.variants else []
-    for title in (*variants, *(["workload"] if several else []), "load"):
-        table.add_column(title)
-    limited = any(memory_label(c.settings) for c in report.frontier)
-    limits = ["limits"] if limited else []
-    for title in ("batch", "wait", *limits, *map(column_title, frontier_columns(report))):
+    for column in settings:
+        table.add_column(column.title, justify="left" if column.is_text else "right")
+    for title in map(column_title, figures):
         table.add_column(title, justify="right")
     for configuration in report.frontier:
-        settings = configuration.settings
         table.add_row(
-            *([escape(one_line(settings.variant or ""))] if variants else []),
-            *([escape(one_line(settings.workload))] if several else []),
-            escape(one_line(settings.load)),
-            str(settings.max_batch_size),
-            wait_label(settings.max_waiting_time_ms),
-            *([memory_label(settings)] if limited else []),
-            *(marked(configuration, metric) for metric in frontier_columns(report)),
+            *(escape(one_line(column.cell(configuration.settings))) for column in settings),
+            *(marked(configuration, metric) for metric in figures),
         )
     if not report.frontier:
         table.caption = escape(empty_frontier(report))
-    elif any(set(c.low_percentiles) & set(frontier_columns(report)) for c in report.frontier):
+    elif any(set(c.low_percentiles) & set(figures) for c in report.frontier):
         table.caption = "~ fewer than 10 samples beyond this percentile"
     return table
 
@@ -98,7 +53,7 @@ def operating_points_table(report: Report) -> Table:
     for point in report.operating_points:
         cells = (
             point.goal.name,
-            deploy_text(point),
+            deploy_text(report, point),
             expect_text(point),
             margin_text(point),
             reason_of(report, point),
@@ -116,10 +71,10 @@ def empty_frontier(report: Report) -> str:
     return no_valid_trial(report.points)
 
 
-def deploy_text(point: OperatingPoint) -> str:
+def deploy_text(report: Report, point: OperatingPoint) -> str:
     """Return the configuration to deploy, `nothing` where none meets the goal."""
     chosen = point.configuration
-    return "nothing" if chosen is None else configuration_label(chosen.settings)
+    return "nothing" if chosen is None else configuration_label(chosen.settings, report.varied)
 
 
 def expect_text(point: OperatingPoint) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.core.metrics import metric_of
+from paretobench.core.metrics import metric_of, split_name
 from paretobench.core.points import Settings
 
 MISSING = "—"
@@ -38,8 +38,10 @@ def number(value: float | None) -> str:
 def with_unit(metric: str, value: float | None) -> str:
     """Return a figure with its unit; milliseconds from 1000 on are said in seconds.
 
-    >>> with_unit("p95_e2e_ms", 1234.0), with_unit("busy_fraction", 0.5)
-    ('1.23 s', '50%')
+    What is counted of one class is said to be: `509 batch tokens/s`.
+
+    >>> with_unit("p95_e2e_ms", 1234.0), with_unit("chat.output_tokens_per_s", 509.0)
+    ('1.23 s', '509 chat tokens/s')
     """
     if value is None or not math.isfinite(value):
         return number(value)
@@ -50,7 +52,14 @@ def with_unit(metric: str, value: float | None) -> str:
         return f"{number(100 * value)}%"
     if unit == "%":
         return f"{number(value)}%"
-    return f"{number(value)} {_UNITS.get(metric, unit)}"
+    return " ".join(part for part in (number(value), unit_of(metric)) if part)
+
+
+def unit_of(metric: str) -> str:
+    """Return what a figure counts, and of which class: `requests/s`, `chat tokens/s`."""
+    class_name, base = split_name(metric)
+    unit = _UNITS.get(base, metric_of(base).unit)
+    return " ".join(part for part in (class_name, unit) if part)
 
 
 def short_label(metric: str) -> str:
@@ -65,27 +74,12 @@ def short_label(metric: str) -> str:
 def wait_label(max_waiting_time_ms: float) -> str:
     """Return a wait timeout in human units.
 
-    >>> wait_label(50.0), wait_label(20000.0)
-    ('50 ms', '20 s')
+    >>> wait_label(50.0), wait_label(1500.0)
+    ('50 ms', '1.5 s')
     """
-    if max_waiting_time_ms >= 10_000:
+    if max_waiting_time_ms >= 1000:
         return f"{max_waiting_time_ms / 1e3:g} s"
     return f"{max_waiting_time_ms:g} ms"
-
-
-def configuration_label(settings: Settings) -> str:
-    """Return what to set, and under which load: `batch 16, wait 50 ms, poisson 70% ...`.
-
-    The name of the variant comes first where the scenario compares several systems.
-    """
-    parts = [
-        settings.variant or "",
-        f"batch {settings.max_batch_size}",
-        f"wait {wait_label(settings.max_waiting_time_ms)}",
-        memory_label(settings),
-        settings.load,
-    ]
-    return ", ".join(part for part in parts if part)
 
 
 def memory_label(settings: Settings) -> str:
@@ -98,6 +92,24 @@ def memory_label(settings: Settings) -> str:
     return ", ".join(parts)
 
 
+def ratio_label(ratio: float) -> str:
+    """Return how many times as much.
+
+    >>> ratio_label(6.234), ratio_label(12.6)
+    ('6.2 ×', '13 ×')
+    """
+    return f"{ratio:.0f} ×" if ratio >= 9.95 else f"{ratio:.1f} ×"
+
+
+def with_article(name: str) -> str:
+    """Return a name with its indefinite article.
+
+    >>> with_article("short"), with_article("interactive")
+    ('a short', 'an interactive')
+    """
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun.
 
@@ -108,9 +120,12 @@ def plural(count: int, noun: str) -> str:
 
 
 def marked(configuration: Configuration, metric: str) -> str:
-    """Return a figure without its unit, `~` before a percentile with too few samples."""
+    """Return a figure without its unit, a share in percent, `~` where samples are too few."""
     mark = "~" if metric in configuration.low_percentiles else ""
-    return f"{mark}{number(configuration.figures.get(metric))}"
+    value = configuration.figures.get(metric)
+    if value is not None and metric_of(metric).unit == "share":
+        value *= 100
+    return f"{mark}{number(value)}"
 
 
 def joined(parts: Collection[str]) -> str:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,92 @@ def make_point(
     )
 
 
+LIMITS = {"chat": (8, 50.0, 2, 0.5), "bulk": (32, 1000.0, 0, 0.5)}
+
+
+def make_mixed_point(
+    *,
+    policy: str = "static",
+    arrangement: str = "shared",
+    mixes: bool = True,
+    classes: dict[str, dict[str, float | None]] | None = None,
+    batch: int = 32,
+    settings: dict[str, Any] | None = None,
+    **look: Any,
+) -> Point:
+    """Return a point of mixed traffic; `classes` gives figures of each class, others are made up.
+
+    Under arrangements other than shared the classes are batched by LIMITS.
+    """
+    plain = make_point(batch=batch, utilisation=look.pop("utilisation", 0.5), **look)
+    figures = dict(plain.figures)
+    made_up = {"chat": 0.2, "bulk": 1.5}
+    for name, own in (classes or {"chat": {}, "bulk": {}}).items():
+        scale = made_up.get(name, 1.0) * (1.0 if policy == "static" else 0.5)
+        for metric in METRICS:
+            value = plain.figures[metric]
+            if metric.endswith("_ms") and value is not None:
+                value *= scale
+            figures[f"{name}.{metric}"] = own.get(metric, value)
+    with_own = json.dumps(
+        {
+            name: dict(
+                zip(
+                    ("max_batch_size", "max_waiting_time_ms", "priority", "device_share"),
+                    limits,
+                    strict=True,
+                )
+            )
+            for name, limits in LIMITS.items()
+        }
+    )
+    changed: dict[str, Any] = {
+        "policy": policy,
+        "arrangement": arrangement,
+        "mix_classes": mixes,
+        "class_batching": None if arrangement == "shared" else with_own,
+        **(settings or {}),
+    }
+    identity = content_hash({**changed, "plain": plain.settings.configuration_id})
+    return replace(
+        plain,
+        figures=figures,
+        settings=replace(plain.settings, trial_id=identity, configuration_id=identity, **changed),
+    )
+
+
+def mixed_manifest(**scenario: Any) -> dict[str, Any]:
+    """Return what write_run needs of mixed traffic: a chat class with an SLA and a bulk class."""
+    facts = {"stated_mean": 8.0, "mean": 8.0, "cv": 0.0, "max": 8, "share_capped": 0.0}
+    return {
+        "objectives": {"throughput": "bulk.output_tokens_per_s", "latency": "chat.p95_e2e_ms"},
+        "goals": {
+            "mixed": {
+                "maximize": "bulk.output_tokens_per_s",
+                "minimize": None,
+                "subject_to": {"chat.p95_e2e_ms": 500.0},
+            }
+        },
+        "sections": {
+            "classes": {
+                "chat": {"share": 0.9, "priority": "high", "latency_sla_ms": 500.0},
+                "bulk": {"share": 0.1, "priority": "low", "latency_sla_ms": None},
+            },
+            **scenario,
+        },
+        "workloads": [
+            {
+                "workload": WORKLOAD,
+                "class": name,
+                "share": share,
+                "prompt_tokens": facts,
+                "output_tokens": {**facts, "mean": mean},
+            }
+            for name, share, mean in (("chat", 0.9, 8.0), ("bulk", 0.1, 256.0))
+        ],
+    }
+
+
 def sweep_points(
     batches: Sequence[int] = (1, 4, 16, 64),
     waits: Sequence[float] = (0, 50, 200),
@@ -154,6 +241,7 @@ def write_run(
     state: str = "complete",
     model: str = "nano",
     variants: Sequence[str] = (),
+    sections: dict[str, Any] | None = None,
     **manifest: Any,
 ) -> Path:
     """Write a committed run folder: a manifest and a points.csv, no raw files."""
@@ -172,6 +260,7 @@ def write_run(
             "operating_points": GOALS if goals is None else goals,
             "measure": {"seed": 0, "repeats": 1},
             "sla": {"e2e_ms": None, "ttft_ms": None, "tpot_ms": None},
+            **(sections or {}),
         },
         "scenario_hash": "0123456789ab",
         "state": state,
@@ -210,8 +299,8 @@ def write_run(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(POINT_COLUMNS)
         for point in points:
-            (row,) = point.to_rows()
-            writer.writerow(["" if row[c] is None else row[c] for c in POINT_COLUMNS])
+            for row in point.to_rows():
+                writer.writerow(["" if row[c] is None else row[c] for c in POINT_COLUMNS])
     return path
 
 
@@ -257,6 +346,16 @@ PROVENANCES: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def point() -> Callable[..., Point]:
     return make_point
+
+
+@pytest.fixture
+def mixed() -> Callable[..., Point]:
+    return make_mixed_point
+
+
+@pytest.fixture
+def mixed_about() -> Callable[..., dict[str, Any]]:
+    return mixed_manifest
 
 
 @pytest.fixture

@@ -94,7 +94,10 @@ def test_document_is_strict_json_with_null_for_missing_and_infinite(make_run, sw
     assert row["p50_tpot_ms"] is None
     assert document["verdicts"]["valid"] == sum(document["verdicts"].values()) - 15
     assert all((folder / name).is_file() for name in document["files"])
-    assert document["left_out"] == ["gpu_utilization.png: no GPU utilisation was measured"]
+    assert document["left_out"] == [
+        "latency_by_class.png: the traffic is of one class",
+        "gpu_utilization.png: no GPU utilisation was measured",
+    ]
 
 
 def test_terminal_tables_mark_low_percentiles_and_keep_markup_as_text(make_run, sweep):

@@ -157,8 +157,8 @@ def test_two_reports_of_a_folder_have_the_same_bytes(make_run, sweep):
         return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
     first = content()
-    of_special_runs = {"adaptive.png"}
-    assert {picture.file_name for picture in FIGURES} - of_special_runs <= first.keys()
+    of_special_runs = {"adaptive.png", "latency_by_class.png"}
+    assert {p.file_name for p in FIGURES} - first.keys() == of_special_runs
     assert content() == first
     assert all(b"Software" not in data for name, data in first.items() if name.endswith("png"))
 
@@ -169,6 +169,7 @@ def test_a_figure_that_cannot_be_drawn_is_removed_and_its_line_says_why(make_run
     report = write_report(folder)
     assert report.left_out == (
         "wait_timeout.png: one wait timeout was swept",
+        "latency_by_class.png: the traffic is of one class",
         "gpu_utilization.png: no GPU utilisation was measured",
     )
     assert not (folder / "wait_timeout.png").exists()

@@ -10,6 +10,7 @@ from paretobench.report.figures.adaptive import draw_adaptive
 from paretobench.report.figures.canvas import render, style
 from paretobench.report.figures.frontier import draw_frontier
 from paretobench.report.figures.gpu_utilization import draw_gpu_utilization
+from paretobench.report.figures.latency_by_class import draw_latency_by_class
 from paretobench.report.figures.latency_vs_batch_size import draw_latency_vs_batch_size
 from paretobench.report.figures.queue_vs_compute import draw_queue_vs_compute
 from paretobench.report.figures.wait_timeout import draw_wait_timeout
@@ -50,6 +51,11 @@ FIGURES: tuple[Picture, ...] = (
         file_name="wait_timeout.png",
         draw=draw_wait_timeout,
         shows="what each wait timeout did to the batches, the runner's idle time and the latency",
+    ),
+    Picture(
+        file_name="latency_by_class.png",
+        draw=draw_latency_by_class,
+        shows="p50 and p95 E2E latency of each class, policy against policy at equal load",
     ),
     Picture(
         file_name="adaptive.png",

@@ -123,6 +123,16 @@ def plain_linear_axis(axes: Axes, which: str, low: float, high: float) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
 
 
+def thin_ticks(axes: Axes, most: int = 5) -> None:
+    """Leave at most `most` ticks across, evenly spread over those that are on the axis."""
+    from matplotlib.ticker import FixedLocator
+
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    step = -(-len(ticks) // most)
+    axes.xaxis.set_major_locator(FixedLocator(ticks[::step] if step > 1 else ticks))
+
+
 def category_axis(axes: Axes, labels: Sequence[str]) -> None:
     """Give each of the labels one place across, at 0, 1, 2, …"""
     axes.set_xlim(-0.4, len(labels) - 0.6)

@@ -1,15 +1,22 @@
-"""How a configuration looks: colour is the variant where there are several, else the wait timeout
-(or the KV budget, where that alone is swept); shape is the load, hollow not valid."""
+"""How a configuration looks: colour is the variant where there are several, else the policy and
+arrangement where several were swept, else the wait timeout (or the KV budget, where that alone is);
+shape is the load, hollow not valid."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.core.points import Settings
 from paretobench.report.figures.canvas import INK, MUTED
+from paretobench.report.settings_text import (
+    combination_label,
+    combination_order,
+    varied_settings,
+)
 from paretobench.report.text import one_line, wait_label
 
 if TYPE_CHECKING:
@@ -29,6 +36,15 @@ LOAD_MARKERS = {
 }
 LOAD_NAMES = {"closed_loop": "closed loop"}
 VERDICT_MARKS = {"overloaded": None, "failed": "x", "out_of_memory": "+"}
+# apart for the colour-blind, and in grey: a policy looks the same in every report
+_POLICY_COLOURS = {"static": "#d55e00", "adaptive": "#009e73", "continuous": "#0072b2"}
+_FURTHER_COLOURS = ("#cc79a7", "#7a4b00", "#56b4e9", "#222222")
+# a hue for each arrangement, darker from policy to policy
+_ARRANGEMENT_COLOURS = {
+    "shared": ("#b9bec7", "#878e99", "#4b5563"),
+    "priority": ("#86c1ea", "#3d94d1", "#005a9c"),
+    "separate": ("#f5b183", "#e0813d", "#b84700"),
+}
 _MAX_LEGEND_COLOURS = 7
 # told apart by the colour-blind (after Okabe and Ito), dark enough for a line on white paper
 _VARIANT_COLOURS = ("#222222", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b08600", "#56b4e9")
@@ -62,19 +78,32 @@ def ordered_colours(values: Iterable[float]) -> dict[float, str]:
 class ColourScale:
     """What colour says: `colours` by value, dark to light as values rise.
 
-    The value of a variant is its place among `variants`, which is empty where colour says more.
+    A policy and arrangement has its place in `combinations` as its value, a variant in `variants`.
     """
 
-    shows_kv_budget: bool
+    shows: Literal["wait timeout", "KV budget", "combination", "variant"]
     colours: dict[float, str]
+    combinations: tuple[str, ...] = ()
+    varied: frozenset[str] = frozenset()
     variants: tuple[str, ...] = ()
+
+    @property
+    def shows_kv_budget(self) -> bool:
+        """Whether it is KV budgets."""
+        return self.shows == "KV budget"
+
+    @property
+    def shows_combination(self) -> bool:
+        """Whether it is policies, arrangements or both."""
+        return self.shows == "combination"
 
     @property
     def heading(self) -> str:
         """What the legend calls it."""
-        if self.variants:
-            return "variant"
-        return "KV budget" if self.shows_kv_budget else "wait timeout"
+        if not self.shows_combination:
+            return self.shows
+        named = (("policy", {"policy", "controller"}), ("arrangement", {"arrangement"}))
+        return " · ".join(word for word, of in named if of & self.varied)
 
     @property
     def values(self) -> list[float]:
@@ -85,6 +114,9 @@ class ColourScale:
         """Return the value that a configuration's colour stands for."""
         if self.variants:
             return self.variants.index(configuration.settings.variant or "")
+        if self.shows_combination:
+            name = combination_label(configuration.settings, self.varied)
+            return float(self.combinations.index(name))
         return _kv_budget(configuration) if self.shows_kv_budget else _wait(configuration)
 
     def of(self, configuration: Configuration) -> str:
@@ -95,6 +127,8 @@ class ColourScale:
         """Return a value as people read it."""
         if self.variants:
             return one_line(self.variants[int(value)], limit=27)
+        if self.shows_combination:
+            return self.combinations[int(value)]
         if not self.shows_kv_budget:
             return wait_label(value)
         return "no limit" if math.isinf(value) else f"{value:,.0f} tokens"
@@ -103,21 +137,45 @@ class ColourScale:
 def colour_scale(
     configurations: Sequence[Configuration], variants: tuple[str, ...] = ()
 ) -> ColourScale:
-    """Return the scale of `variants`, where there are any; else of wait timeouts, or of KV budgets
-    where those vary and no timeout does."""
+    """Return the scale of `variants`, where there are any; else of policies and arrangements where
+    they vary; else of wait timeouts, or of KV budgets where those vary and no timeout does."""
     if variants:
         colours = {
             float(i): _VARIANT_COLOURS[i % len(_VARIANT_COLOURS)] for i in range(len(variants))
         }
-        return ColourScale(shows_kv_budget=False, colours=colours, variants=variants)
+        return ColourScale(shows="variant", colours=colours, variants=variants)
+    varied = varied_settings(c.settings for c in configurations)
+    if varied & {"policy", "controller", "arrangement"}:
+        return _combinations(configurations, varied)
     waits = {_wait(c) for c in configurations}
     budgets = {_kv_budget(c) for c in configurations}
     prefills = {c.settings.max_prefill_tokens_per_step for c in configurations}
     shows_kv_budget = len(waits) == len(prefills) == 1 < len(budgets)
     return ColourScale(
-        shows_kv_budget=shows_kv_budget,
+        shows="KV budget" if shows_kv_budget else "wait timeout",
         colours=ordered_colours(budgets if shows_kv_budget else waits),
     )
+
+
+def _combinations(configurations: Sequence[Configuration], varied: frozenset[str]) -> ColourScale:
+    """Return a scale with few colours that stay apart for every reader, and a policy's its own."""
+    first = {combination_label(c.settings, varied): c.settings for c in configurations}
+    names = sorted(first, key=lambda name: (combination_order(first[name]), name))
+    colours: dict[float, str] = {}
+    for value, name in enumerate(names):
+        own = _combination_colour(first[name], varied)
+        rest = [c for c in _FURTHER_COLOURS if c not in colours.values()]
+        colours[float(value)] = own if own not in colours.values() or not rest else rest[0]
+    return ColourScale(
+        shows="combination", colours=colours, combinations=tuple(names), varied=varied
+    )
+
+
+def _combination_colour(settings: Settings, varied: frozenset[str]) -> str:
+    if "arrangement" not in varied:
+        return _POLICY_COLOURS.get(settings.policy, MUTED)
+    shades = _ARRANGEMENT_COLOURS.get(settings.arrangement, (MUTED,) * 3)
+    return shades[min(combination_order(settings)[1], 2) if "policy" in varied else 2]
 
 
 def _wait(configuration: Configuration) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.analysis.frontier import find_frontier
 from paretobench.core.metrics import axis_label
 from paretobench.report.figures import frontier_labels, frontier_legend
 from paretobench.report.figures.canvas import INK, MUTED, new_figure
@@ -72,6 +73,7 @@ def draw_frontier(report: Report) -> Figure:
         return figure
     placer = LabelPlacer(axes)
     _draw_limits(plane)
+    _draw_staircase_of_each(plane, placer)
     _draw_staircases(plane, placer)
     for configuration in _back_to_front(plane):
         _draw_configuration(plane, placer, configuration)
@@ -162,6 +164,19 @@ def _draw_staircases(plane: Plane, placer: LabelPlacer) -> None:
         style = LINE_STYLES[report.workloads.index(workload) % len(LINE_STYLES)]
         colour, width = (plane.colours.of(front[0]), 2.2) if report.variants else (INK, 1.5)
         plane.axes.plot(xs, ys, color=colour, lw=width, ls=style, zorder=2)
+        placer.block_steps(xs, ys)
+
+
+def _draw_staircase_of_each(plane: Plane, placer: LabelPlacer) -> None:
+    """Draw the frontier that each policy and arrangement would have alone, in its colour."""
+    report, colours = plane.report, plane.colours
+    if not colours.shows_combination or len(report.workloads) > 1:
+        return
+    for value in colours.values:
+        alone = [c for c in report.configurations if colours.value_of(c) == value]
+        front = find_frontier(alone, throughput=report.throughput, latency=report.latency)
+        xs, ys = staircase(front, report)
+        plane.axes.plot(xs, ys, color=colours.colours[value], lw=5, alpha=0.4, zorder=1.9)
         placer.block_steps(xs, ys)
 
 

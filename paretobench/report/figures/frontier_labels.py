@@ -12,6 +12,7 @@ from paretobench.report.figures.encoding import load_name
 from paretobench.report.figures.labels import LabelPlacer
 from paretobench.report.manifest import goals
 from paretobench.report.model import Report
+from paretobench.report.settings_text import batch_cell, combination_label
 from paretobench.report.text import one_line, short_label, with_unit
 
 if TYPE_CHECKING:
@@ -71,10 +72,11 @@ def starred_configurations(report: Report) -> list[tuple[Configuration, str]]:
 
 def _star_text(report: Report, configuration: Configuration, names: str) -> str:
     settings = configuration.settings
+    family = f"{combination_label(settings, report.varied)}, ".removeprefix(", ")
     kinds = {c.settings.load_kind for c in report.configurations}
     load = f", {load_name(settings.load_kind)}" if len(kinds) > 1 else ""
     variant = f"{one_line(settings.variant or '', limit=24)}, " if report.variants else ""
-    return f"{names}: {variant}batch {settings.max_batch_size}{load}"
+    return f"{names}: {variant}{family}batch {batch_cell(settings)}{load}"
 
 
 def _star(plane: Plane, configuration: Configuration) -> tuple[float, float]:
@@ -102,13 +104,13 @@ def _block_limits(plane: Plane, placer: LabelPlacer) -> None:
 def _write_batch_sizes(plane: Plane, placer: LabelPlacer, starred: Sequence[Configuration]) -> None:
     """Write each batch size once where several points of it lie close together."""
     front = {c.settings.configuration_id for c in plane.report.frontier}
-    said = [(c.settings.max_batch_size, _pixel(plane, c)) for c in starred]
+    said = [(batch_cell(c.settings), _pixel(plane, c)) for c in starred]
     others = [c for c in plane.report.configurations if c.is_valid and _is_on_scale(plane, c)]
     for configuration in (*plane.report.frontier, *others):
         settings, (px, py) = configuration.settings, _pixel(plane, configuration)
+        shown = batch_cell(settings)
         if any(
-            size == settings.max_batch_size and math.hypot(px - x, py - y) < _SAME_PLACE_PX
-            for size, (x, y) in said
+            size == shown and math.hypot(px - x, py - y) < _SAME_PLACE_PX for size, (x, y) in said
         ):
             continue
         on_front = settings.configuration_id in front
@@ -116,8 +118,8 @@ def _write_batch_sizes(plane: Plane, placer: LabelPlacer, starred: Sequence[Conf
         if on_front:
             look |= {"fontsize": 9, "color": INK, "weight": "bold"}
         x, y = _place(plane, configuration)
-        if placer.at_point(str(settings.max_batch_size), x, y, near_only=not on_front, **look):
-            said.append((settings.max_batch_size, (px, py)))
+        if placer.at_point(shown, x, y, near_only=not on_front, **look):
+            said.append((shown, (px, py)))
 
 
 def _name_workloads(plane: Plane, placer: LabelPlacer) -> None:

@@ -60,6 +60,10 @@ def _lines(plane: Plane) -> list[Line2D]:
         )
         handles.append(star)
     handles.append(legend_mark("numbers: max batch size", marker=""))
+    with_own = (c.settings for c in report.configurations if c.settings.class_batching)
+    of_each = next((" / ".join(s.class_limits()) for s in with_own), "")
+    if of_each:
+        handles.append(legend_mark(textwrap.fill(f"a/b: {of_each}", _WRAP), marker=""))
     if any(c.num_repeats > 1 for c in report.configurations):
         handles.append(legend_mark("single repeat", marker="o", markersize=3, color="#9aa0a6"))
     limits = frontier_labels.latency_limits(report).items()
@@ -73,10 +77,18 @@ def _lines(plane: Plane) -> list[Line2D]:
 
 def _colours(plane: Plane) -> list[Line2D]:
     scale = plane.colours
+    values = scale.values if scale.shows_combination else thinned(scale.values)
     return [
         legend_mark(scale.heading),
-        *(dot(scale.label(v), scale.colours[v]) for v in thinned(scale.values)),
+        *(dot(scale.label(v), scale.colours[v]) for v in values),
+        *_frontier_of_each(plane),
     ]
+
+
+def _frontier_of_each(plane: Plane) -> list[Line2D]:
+    if not plane.colours.shows_combination or len(plane.report.workloads) > 1:
+        return []
+    return [legend_mark("frontier of each alone", color="#9aa0a6", linestyle="-", lw=5, alpha=0.5)]
 
 
 def _loads(plane: Plane) -> list[Line2D]:

@@ -15,6 +15,7 @@ from paretobench.report.figures.series import (
     finite,
     largest,
     load_families,
+    one_limit,
     prefer_closed_loop,
 )
 from paretobench.report.manifest import model_name, provenance_line
@@ -40,9 +41,9 @@ def draw_gpu_utilization(report: Report) -> Figure | str:
     measured = [c for c in report.configurations if any(finite(c, m) is not None for m in _LOOKS)]
     if not measured:
         return "no GPU utilisation was measured"
-    valid = prefer_closed_loop(c for c in measured if c.is_valid)
+    valid = prefer_closed_loop(one_limit(c for c in measured if c.is_valid))
     if not valid:
-        return "no valid trial has a GPU utilisation"
+        return "no valid trial with one batch size for all requests has a GPU utilisation"
     families = load_families(valid)
     shown = largest(families, _MAX_PANELS)
     metrics = [m for m in _LOOKS if any(finite(c, m) is not None for c in valid)]

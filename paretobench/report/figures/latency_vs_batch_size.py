@@ -18,13 +18,16 @@ from paretobench.report.figures.encoding import (
 )
 from paretobench.report.figures.series import (
     batch_sizes,
+    by_wait,
     finite,
     largest,
     load_families,
+    one_limit,
     prefer_closed_loop,
 )
 from paretobench.report.manifest import model_name, provenance_line
 from paretobench.report.model import Report
+from paretobench.report.text import wait_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,25 +42,26 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
 
     Closed loops show the batch size alone; open loops are drawn where there is no closed one.
     """
-    valid = prefer_closed_loop(
-        c for c in report.configurations if c.is_valid and finite(c, "p95_e2e_ms") is not None
-    )
+    valid, notes = _comparable(report)
     if len(batch_sizes(valid)) < 2:
-        return "fewer than two batch sizes have valid trials"
+        return "fewer than two batch sizes, each for all requests, have valid trials"
     one_wait = len({c.settings.max_waiting_time_ms for c in valid}) == 1
     colours = colour_scale(valid, report.variants if one_wait else ())
     families = load_families(
-        valid, by_limits=not colours.shows_kv_budget, by_variant=not colours.variants
+        valid,
+        by_limits=not colours.shows_kv_budget,
+        by_combination=not colours.shows_combination,
+        by_variant=not colours.variants,
     )
     shown = [n for n in largest(families, _MAX_ROWS) if len(batch_sizes(families[n])) > 1]
     if not shown:
         return "no load was run at two batch sizes with valid trials"
-    left_out = len(families) - len(shown)
-    more = f" · {left_out} more loads not shown" if left_out else ""
+    if len(families) > len(shown):
+        notes.append(f"{len(families) - len(shown)} more loads not shown")
     height = 1.35 + 3.6 * len(shown) if len(shown) > 1 else 5.2
     figure = new_figure(
         f"{model_name(report.run)}: what a larger batch costs and brings",
-        provenance_line(report.run) + more,
+        " · ".join([provenance_line(report.run), *notes]),
         height_in=height,
     )
     grid = figure.subplots(len(shown), 2, squeeze=False)
@@ -74,6 +78,19 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
         _draw_throughput(grid[row][1], families[name], colours, report.throughput)
     _add_legend(grid[0][1], colours)
     return figure
+
+
+def _comparable(report: Report) -> tuple[list[Configuration], list[str]]:
+    """Return what one line a colour can join, and what had to be left out for it."""
+    valid = prefer_closed_loop(
+        c
+        for c in one_limit(report.configurations)
+        if c.is_valid and finite(c, "p95_e2e_ms") is not None
+    )
+    if not valid or not colour_scale(valid).shows_combination or len(by_wait(valid)) < 2:
+        return valid, []
+    wait, shortest = next(iter(by_wait(valid).items()))
+    return shortest, [f"wait {wait_label(wait)} only"]
 
 
 def _draw_latency(

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.core.points import Settings
 from paretobench.report.figures.canvas import INK, MUTED, new_figure, plain_linear_axis
 from paretobench.report.figures.series import finite, load_families
 from paretobench.report.manifest import model_name, provenance_line
 from paretobench.report.model import Report
-from paretobench.report.text import number, plural, wait_label
+from paretobench.report.settings_text import batching_label
+from paretobench.report.text import number, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +41,9 @@ def draw_queue_vs_compute(report: Report) -> Figure | str:
         height_in=height,
     )
     bottom = 0.6 / height
-    axes = figure.add_axes((0.20, bottom, 0.77, 1 - 1.12 / height - bottom))
+    longest = max(len(bar_label(c.settings)) for c in chosen)
+    left = max(0.20, 0.02 + 0.0062 * longest)
+    axes = figure.add_axes((left, bottom, 0.97 - left, 1 - 1.12 / height - bottom))
     _draw_bars(axes, rows)
     return figure
 
@@ -83,6 +87,12 @@ def _batch_then_wait(configuration: Configuration) -> tuple[int, float]:
     return configuration.settings.max_batch_size, configuration.settings.max_waiting_time_ms
 
 
+def bar_label(settings: Settings) -> str:
+    """Return what to call a bar whose heading says the load, the policy and the arrangement."""
+    label = batching_label(settings).removeprefix(f"{settings.arrangement}: ")
+    return label.replace(", ", " · ").replace(" / ", "/")
+
+
 def _draw_bars(axes: Axes, rows: Sequence[str | Configuration]) -> None:
     ticks: list[float] = []
     labels: list[str] = []
@@ -110,8 +120,7 @@ def _draw_bars(axes: Axes, rows: Sequence[str | Configuration]) -> None:
         )
         longest = max(longest, queue + compute)
         ticks.append(y)
-        wait = wait_label(row.settings.max_waiting_time_ms)
-        labels.append(f"batch {row.settings.max_batch_size} · wait {wait}")
+        labels.append(bar_label(row.settings))
     plain_linear_axis(axes, "x", 0, (longest or 1) * 1.12)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(ticks, labels, fontsize=8)

@@ -6,23 +6,28 @@ import math
 from collections.abc import Iterable, Sequence
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.report.settings_text import family_label, in_order, varied_settings
 from paretobench.report.text import memory_label, one_line
 
 CLOSED_LOOP = "closed_loop"
 
 
 def load_families(
-    configurations: Sequence[Configuration], *, by_limits: bool = True, by_variant: bool = True
+    configurations: Sequence[Configuration],
+    *,
+    by_limits: bool = True,
+    by_combination: bool = True,
+    by_variant: bool = True,
 ) -> dict[str, list[Configuration]]:
     """Return the configurations under each load, by a name that stays along a sweep of batch sizes.
 
     Closed loops whose number of clients follows the batch size are one family. With several
-    workloads or policies each has families of its own; and unless told otherwise with several KV
-    budgets or prefill limits, or several variants.
+    workloads each has families of its own; and unless told otherwise with several policies or
+    arrangements, KV budgets or prefill limits, or several variants.
     """
     variants = {c.settings.variant for c in configurations}
     workloads = {c.settings.workload for c in configurations}
-    policies = {c.settings.policy for c in configurations}
+    varied = varied_settings(c.settings for c in configurations)
     limits = {memory_label(c.settings) for c in configurations}
     sizes: dict[str, set[int]] = {}
     for c in configurations:
@@ -34,11 +39,13 @@ def load_families(
             parts.insert(0, c.settings.variant or "")
         if len(workloads) > 1:
             parts.append(c.settings.workload)
-        if len(policies) > 1:
-            parts.append(c.settings.policy)
+        if by_combination:
+            parts.append(family_label(c.settings, varied))
         if by_limits and len(limits) > 1:
             parts.append(memory_label(c.settings) or "no KV limit")
-        families.setdefault(one_line(" · ".join(parts), limit=64), []).append(c)
+        families.setdefault(one_line(" · ".join(filter(None, parts)), limit=64), []).append(c)
+    if varied & {"policy", "controller", "arrangement"}:  # else in the order measured
+        families = dict(sorted(families.items(), key=lambda kv: in_order(kv[1][0].settings)))
     return families
 
 
@@ -54,6 +61,11 @@ def prefer_closed_loop(configurations: Iterable[Configuration]) -> list[Configur
     """Return the closed-loop configurations, or all where there is none."""
     every = list(configurations)
     return [c for c in every if c.settings.load_kind == CLOSED_LOOP] or every
+
+
+def one_limit(configurations: Iterable[Configuration]) -> list[Configuration]:
+    """Return the configurations with one batch size and one wait for all their requests."""
+    return [c for c in configurations if not c.settings.class_batching]
 
 
 def by_wait(configurations: Iterable[Configuration]) -> dict[float, list[Configuration]]:

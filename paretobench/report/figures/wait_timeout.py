@@ -21,6 +21,7 @@ from paretobench.report.figures.series import (
     finite,
     largest,
     load_families,
+    one_limit,
 )
 from paretobench.report.manifest import model_name, provenance_line
 from paretobench.report.model import Report
@@ -38,9 +39,11 @@ def draw_wait_timeout(report: Report) -> Figure | str:
 
     Where no open-loop load was swept it shows the closed loop.
     """
-    if len({c.settings.max_waiting_time_ms for c in report.configurations}) < 2:
-        return "one wait timeout was swept"
-    valid = [c for c in report.configurations if c.is_valid]
+    waiting = [c for c in one_limit(report.configurations) if c.settings.controller is None]
+    waits = {c.settings.max_waiting_time_ms for c in waiting}
+    if len(waits) < 2:
+        return "one wait timeout was swept" if waits else "no wait timeout acts on all requests"
+    valid = [c for c in waiting if c.is_valid]
     valid = [c for c in valid if c.settings.load_kind != CLOSED_LOOP] or valid
     if len({c.settings.max_waiting_time_ms for c in valid}) < 2:
         return "fewer than two wait timeouts have valid trials"
@@ -54,6 +57,8 @@ def draw_wait_timeout(report: Report) -> Figure | str:
     if not metrics:
         return "no valid trial has a figure that the wait timeout moves"
     notes = ["valid trials only"]
+    if len(waiting) < len(report.configurations):
+        notes.append("where one timeout acts on all requests")
     if len(families) > len(shown):
         notes.append(f"{plural(len(families) - len(shown), 'more load')} not shown")
     height = 1.75 + 2.75 * len(shown)
