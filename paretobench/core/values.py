@@ -40,7 +40,8 @@ class RequestRecord:
     done. `token_times_s` holds when each token was available on the host. `kv_blocked_s` is when it
     was first due to join and had to wait for memory for its keys and values; None: never. It gave
     up its slot `num_preemptions` times, was out of it for `preempted_s` in all, and
-    `recomputed_tokens` of its cache were computed again.
+    `recomputed_tokens` of its cache were computed again (what was computed of a prompt that was
+    interrupted before its first new token is not counted).
     """
 
     request_id: int

@@ -85,9 +85,12 @@ class ServingLoop:
 
     def _is_done(self) -> bool:
         """Take in what is due; return whether the window has closed and all measured ended."""
-        for request in self._source.due(self._clock.now()):
-            self._accept(request)
+        self._take_in(self._clock.now())
         return not self._unfinished_measured and self._source.window() is not None
+
+    def _take_in(self, now_s: float) -> None:
+        for request in self._source.due(now_s):
+            self._accept(request)
 
     def _accept(self, request: Request) -> None:
         in_flight = InFlight(request, measured=self._source.is_measured(request.request_id))
@@ -108,6 +111,7 @@ class ServingLoop:
             num_running=len(self._running) + len(self._batch_done),
             capacity=self._runner.capacity(),
             more_will_come=self._source.more_will_come(),
+            set_aside=self._queues.set_aside,
         )
         decision = self._policy.decide(state)
         if isinstance(decision, Continue):
@@ -119,35 +123,39 @@ class ServingLoop:
 
     def _admit(self, decision: Admit, state: ServingState) -> None:
         capacity = state.capacity
+        out: list[InFlight] = []
         if decision.preempt:
-            self._preempt(decision.preempt)
+            out = self._preempt(decision.preempt)
             capacity = self._runner.capacity()
         join = self._queues.take(decision.groups, capacity, state.now_s)
+        for in_flight in out:  # not before: none of them is meant by the groups
+            self._queues.put_back(self._policy.lane_of(in_flight.request), in_flight)
+        if not (join or self._running or self._batch_done):
+            join = self._queues.take_set_aside()
+            assert join, "the policy admits, but the runner has no room"
         if join:
             self._step(join, decision.groups[0].reason)
-            return
-        assert state.num_running, "the policy admits, but the runner has no room"
-        # only who leaves makes room
-        self._continue(Continue(until_arrival=False), state.now_s)
+        else:
+            self._continue(Continue(until_s=decision.until_s), state.now_s)
 
     def _hold(self, decision: Hold, now_s: float) -> None:
         times = [t for t in (decision.until_s, self._source.next_arrival_s()) if t is not None]
         assert times, "nothing runs, nothing will arrive, and the policy holds"
         self._clock.sleep(min(times) - now_s)
 
-    def _preempt(self, request_ids: Sequence[int]) -> None:
-        """Take requests out of their slots, those aside that turn out to be done."""
+    def _preempt(self, request_ids: Sequence[int]) -> list[InFlight]:
+        """Take requests out of their slots and return them, those aside that are done by now."""
         start_s = self._clock.now()
         result = self._runner.settle()
         if result.tokens:
             self._record((), start_s, result, None)
         now_s = self._clock.now()
-        out = [request_id for request_id in request_ids if request_id in self._running]
-        self._runner.preempt(out)
-        for request_id in out:
-            in_flight = self._running.pop(request_id)
+        out_ids = [request_id for request_id in request_ids if request_id in self._running]
+        self._runner.preempt(out_ids)
+        out = [self._running.pop(request_id) for request_id in out_ids]
+        for in_flight in out:
             in_flight.preempt(now_s, recompute=self._preemption == "recompute")
-            self._queues.put_back(self._policy.lane_of(in_flight.request), in_flight)
+        return out
 
     def _continue(self, decision: Continue, now_s: float) -> None:
         if self._skipper is None:
@@ -242,12 +250,14 @@ class ServingLoop:
             if self._running:
                 return
             complete, self._batch_done = self._batch_done, []
+        self._take_in(now_s)  # a policy learns how many waited, also of those that came meanwhile
+        queue_depth = self._queues.num_waiting
         for in_flight in complete:
             self._unfinished_measured -= in_flight.measured
             self._ended.add(in_flight, "finished", finished_s=now_s)
             self._source.on_finished(now_s)
         self._runner.leave([in_flight.request.request_id for in_flight in complete])
-        self._policy.observe(complete, now_s, self._queues.num_waiting)
+        self._policy.observe(complete, now_s, queue_depth)
 
     def _describe_timeout(self) -> str:
         return (

@@ -92,6 +92,7 @@ class InFlight:
         "remaining",
         "request",
         "spans",
+        "tokens_given_up",
     )
 
     def __init__(self, request: Request, *, measured: bool) -> None:
@@ -105,6 +106,7 @@ class InFlight:
         self.preempted_s = 0.0
         self.num_preemptions = 0
         self.recomputed_tokens = 0
+        self.tokens_given_up = 0  # how many it had when it last gave up its cache
         # tokens came in the steps of spans, then in those from first_step to before next_step
         self.spans: tuple[Span, ...] = ()
         self.first_step = self.next_step = 0
@@ -123,8 +125,11 @@ class InFlight:
         self.preempted_at_s = now_s
         self.num_preemptions += 1
         had_tokens = self.request.output_tokens - self.remaining
-        if recompute and had_tokens:  # the last token was not in the cache yet
+        # one that is out again before its next token was not computed again yet
+        if recompute and had_tokens > self.tokens_given_up:
+            # the last token was not in the cache yet
             self.recomputed_tokens += self.request.prompt_tokens + had_tokens - 1
+            self.tokens_given_up = had_tokens
 
     def start_span(self, step: int) -> None:
         """Note that a token came in `step`, and none in the step before."""

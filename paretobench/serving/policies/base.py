@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -28,7 +28,7 @@ class ServingState:
 
     `queues` has every lane in which anybody ever waited, each in order of arrival. `running` are
     those owed tokens, in order of joining; `num_running` also counts those that hold a slot until
-    their batch is delivered.
+    their batch is delivered. Those in `set_aside` wait, but hold their place in memory already.
     """
 
     now_s: float
@@ -37,6 +37,7 @@ class ServingState:
     num_running: int
     capacity: Capacity
     more_will_come: bool  # False: what is queued and running is all there will ever be
+    set_aside: Set[int] = frozenset()
 
     @property
     def queue(self) -> Sequence[Request]:
@@ -57,11 +58,14 @@ class Group:
 class Admit:
     """Let the groups join, after those in `preempt` gave up their slots, and run a step.
 
-    Groups are served in their order. Who does not fit into memory waits, and so do all behind.
+    Groups are served in their order; a lane may have several, each behind the one before. Who does
+    not fit into memory waits, and so do all behind who need any. Where none of them fits, the
+    decision stands until one that runs ends, `until_s` comes or a request arrives.
     """
 
     groups: tuple[Group, ...]
     preempt: tuple[int, ...] = ()
+    until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
 
 from paretobench.core.values import BatchingConfig, CloseReason, LimitChange, Request
 from paretobench.serving.policies.base import (
@@ -20,20 +22,34 @@ from paretobench.serving.policies.groups import Due, GroupLimits
 from paretobench.serving.policies.ranks import Ranks
 
 
+class _Victim(NamedTuple):
+    """A running request that may give up its slot, and the memory that this frees."""
+
+    rank: int
+    request_id: int
+    class_name: str
+    freed_kv_tokens: int
+
+
 @dataclass(slots=True)
 class _Draft:
-    """Who joins, as it is put together: counts by lane in the order that lanes came up."""
+    """Who joins, as it is put together: the next of which lanes, in order."""
 
     reasons: dict[str, CloseReason]
+    lanes: list[str] = field(default_factory=list)
     joining: Counter[str] = field(default_factory=Counter)
     preempt: list[int] = field(default_factory=list)
 
-    def decision(self) -> Admit:
+    def add(self, lane: str, count: int = 1) -> None:
+        self.lanes += [lane] * count
+        self.joining[lane] += count
+
+    def decision(self, until_s: float | None) -> Admit:
         groups = (
-            Group(lane=lane, num_requests=count, reason=self.reasons[lane])
-            for lane, count in self.joining.items()
+            Group(lane=lane, num_requests=len(list(alike)), reason=self.reasons[lane])
+            for lane, alike in groupby(self.lanes)
         )
-        return Admit(groups=tuple(groups), preempt=tuple(self.preempt))
+        return Admit(groups=tuple(groups), preempt=tuple(self.preempt), until_s=until_s)
 
 
 class PriorityPolicy:
@@ -43,7 +59,8 @@ class PriorityPolicy:
     A request's rank is its class's, one class higher for every `aging_s` that it has waited, and
     stays as it was once it joined. At most the config's `max_batch_size` run, and of each class at
     most its own. Unless classes are mixed, a batch is of one class. Under continuous batching a
-    request that finds no slot takes that of a lower rank, the last to join first.
+    request that finds no slot takes that of a lower rank and another class, the last to join first,
+    if there is memory for it then.
     """
 
     limit_changes: Sequence[LimitChange] = ()
@@ -56,7 +73,7 @@ class PriorityPolicy:
         }
         self._ranks = Ranks({c.name: c.priority for c in config.classes}, config.aging_s)
         self._mixes = config.mix_classes
-        self._preempts = config.preemption is not None
+        self._preemption = config.preemption
         self.delivers_at_batch_end = config.policy == "static"
 
     def lane_of(self, request: Request) -> str:
@@ -75,14 +92,12 @@ class PriorityPolicy:
         if reasons:
             fill = self._fill_mixed if self._mixes else self._fill_alike
             fill(state, draft)
-        if draft.joining:
-            return draft.decision()
-        until_s = min(deadlines_s, default=None)
-        if not state.num_running:
-            return Hold(until_s=until_s)
+        if not (draft.joining or state.num_running):
+            return Hold(until_s=min(deadlines_s, default=None))
         risings_s = (self._ranks.next_rise_s(q[0], state.now_s) for q in state.queues.values() if q)
         times_s = [*deadlines_s, *(t for t in risings_s if t is not None)]
-        return Continue(until_s=min(times_s, default=None))
+        until_s = min(times_s, default=None)
+        return draft.decision(until_s) if draft.joining else Continue(until_s=until_s)
 
     def _judge(self, state: ServingState) -> tuple[dict[str, CloseReason], list[float]]:
         """Return the lanes whose group may go and why, and when each of the others closes."""
@@ -123,47 +138,71 @@ class PriorityPolicy:
         Nobody joins past one of higher rank that found no place, except where its class is full.
         """
         by_class = Counter(s.request.class_name for s in state.running.values())
-        free = self._free_slots(state)
+        free, free_kv_tokens = self._free_slots(state), state.capacity.free_kv_tokens
         victims = self._victims(state)
-        for lane, _, rank in self._by_rank(state, draft):
+        for lane, request, rank in self._by_rank(state, draft):
             if by_class[lane] + draft.joining[lane] >= self._classes[lane].max_batch_size:
                 continue
+            needed = 0 if request.request_id in state.set_aside else _kv_tokens(request)
             if free <= 0:
-                if not victims or victims[-1][0] >= rank:
+                victim = next((v for v in reversed(victims) if v.class_name != lane), None)
+                if victim is None or victim.rank >= rank:
                     return
-                _, victim, victim_lane = victims.pop()
-                draft.preempt.append(victim)
-                by_class[victim_lane] -= 1
+                if free_kv_tokens is not None:
+                    free_kv_tokens += victim.freed_kv_tokens
+                    if needed > free_kv_tokens:
+                        return  # nobody gives up a slot in vain
+                victims.remove(victim)
+                draft.preempt.append(victim.request_id)
+                by_class[victim.class_name] -= 1
                 free += 1
-            draft.joining[lane] += 1
+            if free_kv_tokens is not None:
+                free_kv_tokens -= needed
+            draft.add(lane)
             free -= 1
 
     def _fill_alike(self, state: ServingState, draft: _Draft) -> None:
         """Let requests of one class join: of the class that runs, or of one that outranks it."""
-        lane, _, rank = next(self._by_rank(state, draft))
+        lane, request, rank = next(self._by_rank(state, draft))
         limit = min(self._classes[lane].max_batch_size, self._max_batch_size)
         running = next((s.request.class_name for s in state.running.values()), lane)
         free = min(self._free_slots(state), limit - state.num_running)
         if running != lane:
             victims = self._victims(state)
-            if not victims or len(victims) < len(state.running) or victims[0][0] >= rank:
+            if not victims or victims[0].rank >= rank or not self._fits(request, state, victims):
                 return
-            draft.preempt += [victim for _, victim, _ in reversed(victims)]
+            draft.preempt += [victim.request_id for victim in reversed(victims)]
             free = min(limit, state.capacity.free_slots + len(victims))
         free = min(free, len(state.queues[lane]))
         if free > 0:
-            draft.joining[lane] = free
+            draft.add(lane, free)
 
     def _free_slots(self, state: ServingState) -> int:
         return min(self._max_batch_size - state.num_running, state.capacity.free_slots)
 
-    def _victims(self, state: ServingState) -> list[tuple[int, int, str]]:
-        """Return `(rank, request id, class)` of those that may be preempted, the first to go last:
-        the lowest rank, and of one rank the last to join."""
-        if not self._preempts:
+    def _fits(self, request: Request, state: ServingState, victims: Sequence[_Victim]) -> bool:
+        """Return whether there is memory for a request once the victims are out."""
+        if state.capacity.free_kv_tokens is None or request.request_id in state.set_aside:
+            return True
+        freed = sum(victim.freed_kv_tokens for victim in victims)
+        return _kv_tokens(request) <= state.capacity.free_kv_tokens + freed
+
+    def _victims(self, state: ServingState) -> list[_Victim]:
+        """Return those that may be preempted, the first to go last: the lowest rank, and of one
+        rank the last to join."""
+        if self._preemption is None:
             return []
-        ranked = [
-            (self._ranks.of_running(s.request, s.joined_s), request_id, s.request.class_name)
+        victims = [
+            _Victim(
+                rank=self._ranks.of_running(s.request, s.joined_s),
+                request_id=request_id,
+                class_name=s.request.class_name,
+                freed_kv_tokens=0 if self._preemption == "keep_kv" else _kv_tokens(s.request),
+            )
             for request_id, s in state.running.items()
         ]
-        return sorted(ranked, key=lambda v: -v[0])  # stable: running is in order of joining
+        return sorted(victims, key=lambda v: -v.rank)  # stable: running is in order of joining
+
+
+def _kv_tokens(request: Request) -> int:
+    return request.prompt_tokens + request.output_tokens
