@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias
 
+from paretobench.core.units import to_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdController:
@@ -70,7 +72,8 @@ Controller: TypeAlias = ThresholdController | AimdController | ModelController
 def constants_json(controller: Controller) -> str:
     """Return every constant of a controller as JSON, its SLA as `latency_sla_ms`."""
     constants: dict[str, Any] = asdict(controller)
-    return json.dumps({**constants, "latency_sla_ms": constants.pop("latency_sla_s") * 1e3})
+    latency_sla_ms = to_ms(constants.pop("latency_sla_s"))
+    return json.dumps({**constants, "latency_sla_ms": latency_sla_ms})
 
 
 def _described(controller: Controller, head: str) -> str:

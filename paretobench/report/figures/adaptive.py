@@ -156,7 +156,7 @@ def _name_phases(axes: Axes, labels: Sequence[str]) -> None:
 def _add_legend(figure: Figure, contest: Contest) -> None:
     from matplotlib.lines import Line2D
 
-    single = _wrapped(f"best single fixed: {contest.regrets[0].best_single}")
+    single = f"best single fixed:\n{_wrapped(contest.regrets[0].best_single)}"
     handles = [
         Line2D([], [], **_mark(place), lw=1.6, label=_wrapped(name))
         for place, name in enumerate(contest.controllers, start=1)
