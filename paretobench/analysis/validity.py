@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from paretobench.core.points import Settings
+from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, Trace, Verdict, Window
 
 _SERVED_SHARE = 0.98  # of the offered requests; below it the backlog grows
@@ -14,6 +15,7 @@ _TREND = 0.65  # rank correlation of batch-mean waits with time
 _SATURATED_BUSY = 0.98  # share of the window, and of the batch slots, from which on there is
 _SATURATED_OCCUPANCY = 0.9  # nothing left to give
 _NUM_BATCHES = 20
+_ROUNDING = 1 + 1e-9  # differences of times are not exact
 _BACKLOG_BATCHES = 2  # a queue this many full batches long is a backlog, not a batch that fills
 
 
@@ -29,6 +31,7 @@ def judge(
     that is not overloaded often serves a little less than what arrived, but not so. In mixed
     traffic a class whose own waits rise so is enough: priorities let the others look well.
 
+    A trial fails whose controller was given a latency that no batch kept, however it was served.
 
     A load whose rate varies may exceed the capacity for a while: waits that rise then, or a window
     that ends in a burst, are no sign. It is overloaded where requests left the backlog, during the
@@ -37,6 +40,9 @@ def judge(
     measured = [record for record in trace.requests if record.measured]
     if trace.outcome == "out_of_memory":
         return "out_of_memory", trace.reason or "the device ran out of memory"
+    missed = _missed_target(settings, measured)
+    if trace.outcome == "timed_out" and missed:
+        return "failed", missed
     if trace.outcome != "completed":
         admitted = [record for record in measured if record.admitted_s is not None]
         sign = _sign_of_growth(settings, trace.requests, admitted)
@@ -51,11 +57,32 @@ def judge(
         )
     if not measured or trace.window is None or trace.window.duration_s <= 0:
         return "failed", "nothing was measured: the window has no length"
+    if missed:
+        return "failed", missed
     if settings.load_kind != "closed_loop":
         sign = _sign_of_overload(settings, trace.requests, trace.window, figures)
         if sign:
             return "overloaded", f"{sign}: the load exceeds the capacity"
     return "valid", ""
+
+
+def _missed_target(settings: Settings, measured: Sequence[RequestRecord]) -> str:
+    """Return that no batch could meet the controller's target, empty where one did or none tried.
+
+    Time in the queue does not count: a controller can shorten it, but not the service itself.
+    """
+    sla_ms = settings.constants().get("latency_sla_ms")
+    served_s = [
+        r.finished_s - r.admitted_s
+        for r in measured
+        if r.status == "finished" and r.finished_s is not None and r.admitted_s is not None
+    ]
+    if sla_ms is None or not served_s or to_ms(min(served_s)) <= sla_ms * _ROUNDING:
+        return ""
+    return (
+        f"no batch can meet the controller's {sla_ms:g} ms: the fastest took "
+        f"{to_ms(min(served_s)):.3g} ms; raise latency_sla_ms"
+    )
 
 
 def _sign_of_overload(

@@ -6,8 +6,11 @@ delivered requests it looks at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias
+
+from paretobench.core.units import to_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class ThresholdController:
     min_queue_depth: int = 10
 
     def __str__(self) -> str:
-        return f"threshold, SLA {self.latency_sla_s * 1e3:g} ms"
+        return _described(self, f"threshold, SLA {self.latency_sla_s * 1e3:g} ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class AimdController:
     decrease_factor: float = 0.5
 
     def __str__(self) -> str:
-        return f"aimd, p{self.percentile:g} SLA {self.latency_sla_s * 1e3:g} ms"
+        return _described(self, f"aimd, p{self.percentile:g} SLA {self.latency_sla_s * 1e3:g} ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,25 @@ class ModelController:
     margin: float = 0.1
 
     def __str__(self) -> str:
-        return f"model, SLA {self.latency_sla_s * 1e3:g} ms"
+        return _described(self, f"model, SLA {self.latency_sla_s * 1e3:g} ms")
 
 
 Controller: TypeAlias = ThresholdController | AimdController | ModelController
+
+
+def constants_json(controller: Controller) -> str:
+    """Return every constant of a controller as JSON, its SLA as `latency_sla_ms`."""
+    constants: dict[str, Any] = asdict(controller)
+    latency_sla_ms = to_ms(constants.pop("latency_sla_s"))
+    return json.dumps({**constants, "latency_sla_ms": latency_sla_ms})
+
+
+def _described(controller: Controller, head: str) -> str:
+    """Return the head, and what is not at its default, so that two controllers read apart."""
+    said = ("kind", "latency_sla_s", "percentile")
+    changed = [
+        f"{field.name.replace('_', ' ')} {getattr(controller, field.name):g}"
+        for field in fields(controller)
+        if field.name not in said and getattr(controller, field.name) != field.default
+    ]
+    return ", ".join([head, *changed])

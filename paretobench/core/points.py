@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
+from paretobench.core.controllers import constants_json
 from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.profiles import RateProfile, profile_of
 from paretobench.core.units import to_ms
@@ -20,6 +21,7 @@ class Settings:
 
     `class_batching` says how each class is batched where it has a queue or an engine of its own:
     JSON, `{class: {max_batch_size, max_waiting_time_ms, priority, device_share}}`.
+    `controller_constants` is the JSON of everything that the controller was given.
     `rate_profile` is the JSON of a load whose rate varies, and `offered_requests_per_s` its mean.
     """
 
@@ -34,6 +36,7 @@ class Settings:
     preemption: str | None = None
     policy: str
     controller: str | None = None
+    controller_constants: str | None = None
     max_batch_size: int
     max_waiting_time_ms: float
     kv_budget_tokens: int | None
@@ -67,6 +70,9 @@ class Settings:
             preemption=batching.preemption,
             policy=batching.policy,
             controller=None if batching.controller is None else str(batching.controller),
+            controller_constants=(
+                None if batching.controller is None else constants_json(batching.controller)
+            ),
             max_batch_size=batching.max_batch_size,
             max_waiting_time_ms=to_ms(batching.max_waiting_time_s),
             kv_budget_tokens=batching.kv_budget_tokens,
@@ -85,6 +91,11 @@ class Settings:
         """Return what `class_batching` says, empty where the classes share one queue."""
         limits: dict[str, dict[str, Any]] = json.loads(self.class_batching or "{}")
         return limits
+
+    def constants(self) -> dict[str, Any]:
+        """Return what the controller was given, empty where there is none."""
+        constants: dict[str, Any] = json.loads(self.controller_constants or "{}")
+        return constants
 
     def profile(self) -> RateProfile | None:
         """Return how the load's rate varies, None where it does not."""

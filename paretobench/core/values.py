@@ -97,13 +97,17 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitChange:
-    """A controller moved the batch limit at `at_s`, and why, in words a report can print."""
+    """A controller moved the batch limit at `at_s`, and why, in words a report can print.
+
+    `engine` says whose limit, where each class has an engine of its own.
+    """
 
     at_s: float
     before: int
     after: int
     queue_depth: int
     cause: str
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

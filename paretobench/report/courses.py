@@ -98,19 +98,21 @@ def _from_raw(run: RunFolder, point: Point) -> Course:
 
 
 def _from_csv(folder: Path, varying: Sequence[Point]) -> list[Course]:
-    phases = _rows_by_trial(folder / PHASES_FILE)
-    changes = _rows_by_trial(folder / LIMIT_CHANGES_FILE)
+    if not (folder / PHASES_FILE).is_file():
+        return []  # a report of before there were courses
     try:
+        phases = _rows_by_trial(folder / PHASES_FILE)
+        changes = _rows_by_trial(folder / LIMIT_CHANGES_FILE)
         return [
             Course(
                 point=point,
-                phases=tuple(_phase_of(row) for row in phases.get(trial_id, [])),
+                phases=_phases_of(point, phases[trial_id]),
                 limit_changes=tuple(_change_of(row) for row in changes.get(trial_id, [])),
             )
             for point in varying
             if (trial_id := point.settings.trial_id) in phases
         ]
-    except (KeyError, ValueError) as error:
+    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{folder}: expected {PHASES_FILE} and {LIMIT_CHANGES_FILE} of a report, found one "
             f"that cannot be read ({error}); restore them or run the sweep again"
@@ -118,13 +120,20 @@ def _from_csv(folder: Path, varying: Sequence[Point]) -> list[Course]:
 
 
 def _rows_by_trial(path: Path) -> dict[str, list[dict[str, str]]]:
-    if not path.is_file():
-        return {}
     rows: dict[str, list[dict[str, str]]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             rows.setdefault(row["trial_id"], []).append(row)
     return rows
+
+
+def _phases_of(point: Point, rows: Sequence[Mapping[str, str]]) -> tuple[PhaseFigures, ...]:
+    profile = point.settings.profile()
+    assert profile is not None, "only varying loads are read"
+    phases = tuple(map(_phase_of, rows))
+    if tuple(figures.phase for figures in phases) != profile.phases:
+        raise ValueError(f"trial {point.settings.trial_id} has not the phases of its load")
+    return phases
 
 
 def _phase_of(row: Mapping[str, str]) -> PhaseFigures:
@@ -149,6 +158,7 @@ def _change_of(row: Mapping[str, str]) -> LimitChange:
         after=int(row["after"]),
         queue_depth=int(row["queue_depth"]),
         cause=row["cause"],
+        engine=row.get("engine") or None,
     )
 
 

@@ -28,7 +28,12 @@ def report_document(report: Report) -> dict[str, Any]:
             "shifts": shift_documents(report),
             "operating_points": operating_points_mapping(report),
             "controllers": [
-                {"load": contest.load, "workload": contest.workload, **regret_mapping(regret)}
+                {
+                    "variant": contest.variant,
+                    "load": contest.load,
+                    "workload": contest.workload,
+                    **regret_mapping(regret),
+                }
                 for contest in report.contests
                 for regret in contest.regrets
             ],

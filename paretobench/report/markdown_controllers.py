@@ -17,7 +17,7 @@ def controller_lines(contests: tuple[Contest, ...]) -> list[str]:
     """Return the section's lines, empty where no controller met a fixed setting."""
     lines: list[str] = []
     for contest in contests:
-        lines += [f"Under {markdown(contest.load)} ({markdown(contest.workload)}):", ""]
+        lines += [f"Under {markdown(contest.label)}:", ""]
         lines += [f"- {markdown(verdict(regret))}" for regret in contest.regrets]
         header = [
             "controller",

@@ -34,7 +34,14 @@ FRONTIER_COLUMNS = (
 )
 _FLOATS = {"max_waiting_time_ms", "aging_ms", "offered_requests_per_s", "fraction_of_capacity"}
 _BOOLS = {"mix_classes"}
-_OPTIONAL_TEXT = {"variant", "class_batching", "preemption", "controller", "rate_profile"}
+_OPTIONAL_TEXT = {
+    "variant",
+    "class_batching",
+    "preemption",
+    "controller",
+    "controller_constants",
+    "rate_profile",
+}
 _INTS = {
     "max_batch_size",
     "kv_budget_tokens",

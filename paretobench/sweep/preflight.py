@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from paretobench.core.errors import ScenarioError
+from paretobench.core.step_times import StepTimes
+from paretobench.core.units import to_ms
 from paretobench.core.values import Trial
 from paretobench.core.workloads import TrafficSpec, classes_of
 from paretobench.runners.checkpoint import check_checkpoint, max_positions
@@ -15,7 +17,8 @@ from paretobench.scenario import Scenario
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.schema import LatencyModel, Model
 from paretobench.sweep.plan import workload_shapes
-from paretobench.workload.lengths import length_facts, max_request_tokens
+from paretobench.targets.serve import step_times
+from paretobench.workload.lengths import length_facts, max_request_tokens, min_shapes
 from paretobench.workload.schedule import make_schedule
 
 
@@ -46,6 +49,7 @@ def check_scenario(scenario: Scenario) -> None:
                     f"{scenario.name}: batching.kv_budget_tokens must hold the longest request, "
                     f"{longest} tokens of prompt and output ({workload}), found {budget}; raise it"
                 )
+    _check_targets(scenario)
 
 
 def check_trials(trials: Sequence[Trial]) -> None:
@@ -75,6 +79,44 @@ def model_architecture(system: Model | LatencyModel) -> dict[str, Any] | None:
     assert system.path is not None
     architecture: dict[str, Any] = check_checkpoint(Path(system.path))
     return architecture
+
+
+def _check_targets(scenario: Scenario) -> None:
+    """Raise ScenarioError where latency models say that no batch can meet a controller's SLA.
+
+    What a model that is measured can do is not known before: its trials get a verdict, and so do
+    those of the slower one of several systems.
+    """
+    models = [system for _, system in scenario.variants if isinstance(system, LatencyModel)]
+    if not models or scenario.batching.controller == [None]:
+        return
+    shortest = [shape for workload in workload_shapes(scenario) for shape in min_shapes(workload)]
+    fastest_ms = to_ms(
+        min(_alone_s(step_times(model), *shape) for model in models for shape in shortest)
+    )
+    for section in scenario.batching.controller:
+        if section is None:
+            continue
+        sla_ms = section.latency_sla_ms or scenario.sla.e2e_ms
+        if sla_ms is not None and sla_ms < fastest_ms:
+            raise ScenarioError(
+                f"{scenario.name}: batching.controller {section.kind} must have a latency_sla_ms "
+                f"that a batch can meet, found {sla_ms:g} where the shortest request alone takes "
+                f"{fastest_ms:.4g} ms on this latency model; raise it"
+            )
+
+
+def _alone_s(times: StepTimes, prompt_tokens: int, output_tokens: int) -> float:
+    """Return how long a request takes that has the runner to itself."""
+    prefill_s = times.duration_s(
+        num_joining=1, prompt_tokens=prompt_tokens, num_decoding=0, kv_tokens=0
+    )
+    return prefill_s + sum(
+        times.duration_s(
+            num_joining=0, prompt_tokens=0, num_decoding=1, kv_tokens=prompt_tokens + done
+        )
+        for done in range(1, output_tokens)
+    )
 
 
 def _fewest_positions(scenario: Scenario) -> int | None:

@@ -100,6 +100,9 @@ def merge_traces(traces: Mapping[str, Trace]) -> Trace:
         reason=None if reason is None else f"engine of {worst}: {reason}",
         started_monotonic_s=min(started, default=None),
         limit_changes=tuple(
-            sorted((c for t in traces.values() for c in t.limit_changes), key=lambda c: c.at_s)
+            sorted(
+                (replace(c, engine=name) for name, t in traces.items() for c in t.limit_changes),
+                key=lambda change: change.at_s,
+            )
         ),
     )

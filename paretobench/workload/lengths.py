@@ -104,6 +104,27 @@ def max_length(spec: LengthSpec, *, column: str) -> int:
             return int(_capped(spec, _trace_column(spec, column)).max())
 
 
+def min_shapes(workload: TrafficSpec) -> list[tuple[int, int]]:
+    """Return the shortest prompt and the shortest output of each class."""
+    return [
+        (
+            _min_length(c.lengths.prompt_tokens, column="prompt"),
+            _min_length(c.lengths.output_tokens, column="output"),
+        )
+        for c in classes_of(workload)
+    ]
+
+
+def _min_length(spec: LengthSpec, *, column: str) -> int:
+    match spec:
+        case FixedLength():
+            return spec.value
+        case UniformLength() | LognormalLength():
+            return spec.low
+        case TraceLength():
+            return int(_capped(spec, _trace_column(spec, column)).min())
+
+
 def max_prompt_tokens(workload: TrafficSpec) -> int:
     """Return the longest prompt of any class."""
     return max(max_length(c.lengths.prompt_tokens, column="prompt") for c in classes_of(workload))

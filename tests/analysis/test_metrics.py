@@ -296,3 +296,33 @@ def test_out_of_memory_is_a_verdict_of_its_own(make_settings: MakeSettings) -> N
     point = summary(make_settings, trace)
     assert (point.verdict, point.reason) == ("out_of_memory", "no room")
     assert point.figures["output_tokens_per_s"] is None
+
+
+TARGET = '{"kind": "aimd", "latency_sla_ms": 50.0}'
+
+
+@pytest.mark.parametrize(("fastest_s", "verdict"), [(0.071, "failed"), (0.05, "valid")])
+def test_a_target_that_no_batch_kept_fails_the_trial(
+    make_settings: MakeSettings, fastest_s: float, verdict: str
+) -> None:
+    records = [
+        replace(RECORD, request_id=i, admitted_s=0.0, finished_s=service_s)
+        for i, service_s in enumerate((0.3, fastest_s, 0.2))
+    ]
+    point = summarize(make_settings(controller_constants=TARGET), trace_of(*records), NO_SLA)
+    assert point.verdict == verdict
+    if verdict == "failed":
+        assert point.reason == (
+            "no batch can meet the controller's 50 ms: the fastest took 71 ms; raise latency_sla_ms"
+        )
+    assert point.figures["num_measured"] == 3  # nothing measured is lost
+
+
+def test_a_missed_target_is_the_reason_of_a_trial_that_ran_out_of_time(
+    make_settings: MakeSettings,
+) -> None:
+    settings = make_settings(controller_constants=TARGET, load_kind="poisson")
+    late = trace_of(*waits(0.5), outcome="timed_out", reason="timed out after 9 s")
+    assert "no batch can meet" in summarize(settings, late, NO_SLA).reason
+    died = trace_of(*waits(0.5), outcome="failed", reason="killed by signal 9")
+    assert summarize(settings, died, NO_SLA).reason == "killed by signal 9"

@@ -13,6 +13,7 @@ import pytest
 
 from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import ServiceLevels
+from paretobench.core.controllers import AimdController
 from paretobench.core.errors import IncompleteError, RunFolderError
 from paretobench.core.points import Point, Settings
 from paretobench.core.step_times import StepTimes
@@ -71,6 +72,30 @@ def test_a_trial_reads_back_as_it_was_recorded(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     assert run.trial_ids() == [TRIAL.trial_id]
     assert run.read_trial(TRIAL.trial_id) == (point.settings, trace)
+
+
+def test_changes_of_a_limit_read_back_as_they_were_recorded(tmp_path: Path) -> None:
+    controller = AimdController(latency_sla_s=0.1, initial_batch_size=2)
+    batching = replace(TRIAL.batching, policy="adaptive", max_batch_size=4, controller=controller)
+    trial = replace(TRIAL, batching=batching, load=ClosedLoop(concurrency=8), num_requests=40)
+    trace, point = measured(trial)
+    assert len(trace.limit_changes) > 1
+    first, *others = trace.limit_changes
+    trace = replace(trace, limit_changes=(replace(first, engine="chat"), *others))
+    writer = create(tmp_path / "run")
+    writer.plan([trial])
+    writer.add_trial(trace, point)
+    settings, read = open_run(tmp_path / "run").read_trial(trial.trial_id)
+    assert read.limit_changes == trace.limit_changes
+    assert settings.constants() == {
+        "kind": "aimd",
+        "latency_sla_ms": 100.0,
+        "initial_batch_size": 2,
+        "recent": 32,
+        "percentile": 95.0,
+        "increase": 1,
+        "decrease_factor": 0.5,
+    }
 
 
 def test_a_trial_of_nothing_reads_back(tmp_path: Path) -> None:

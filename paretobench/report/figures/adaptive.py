@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from paretobench.analysis.regret import Regret
+from paretobench.analysis.phases import PhaseFigures
+from paretobench.analysis.regret import PhaseRegret
 from paretobench.report.controllers import Contest
-from paretobench.report.figures.canvas import FAINT, INK, MUTED, fitted_y, new_figure
+from paretobench.report.figures.adaptive_limits import COLOURS, draw_arrivals, draw_limits
+from paretobench.report.figures.canvas import INK, MUTED, fitted_y, new_figure, tick_text
 from paretobench.report.manifest import provenance_line
 from paretobench.report.model import Report
 from paretobench.report.text import number
@@ -16,11 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's, which differ for every kind of colour vision
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _BEST_SINGLE = "#5f6368"
-_MAX_CYCLES = 1
+_HINDSIGHT = (0, (3, 1.5))
+_PLACES = 14  # of markers across a panel, beyond which they shrink
+_MAX_NAMED = 6  # phases whose factors stand under the panels; more have their number alone
+_LEGEND_WIDTH = 26  # characters
 
 
 def draw_adaptive(report: Report) -> Figure | None:
@@ -28,132 +33,140 @@ def draw_adaptive(report: Report) -> Figure | None:
     if not report.contests:
         return None
     contest = report.contests[0]
-    figure = new_figure(_title(contest), f"{contest.load} · {provenance_line(report.run)}")
-    limits = figure.add_axes((0.075, 0.53, 0.715, 0.33))
-    goodput = figure.add_axes((0.075, 0.105, 0.325, 0.315))
-    tail = figure.add_axes((0.465, 0.105, 0.325, 0.315))
-    _draw_limits(limits, contest)
-    _draw_by_phase(goodput, contest, "goodput")
-    _draw_by_phase(tail, contest, "p95")
+    others = len(report.contests) - 1
+    more = f" · {others} more in report.md" if others else ""
+    under = contest.load if contest.variant is None else f"{contest.variant}, {contest.load}"
+    figure = new_figure(_title(contest), f"{under}{more} · {provenance_line(report.run)}")
+    arrivals = figure.add_axes((0.075, 0.775, 0.715, 0.075))
+    limits = figure.add_axes((0.075, 0.495, 0.715, 0.235))
+    draw_arrivals(arrivals, contest)
+    draw_limits(limits, contest)
+    goodput = figure.add_axes((0.075, 0.085, 0.325, 0.285))
+    tail = figure.add_axes((0.465, 0.085, 0.325, 0.285))
+    _draw_by_phase(
+        goodput, contest, lambda f: f.goodput_requests_per_s, lambda r: r.best_goodput, infinite=""
+    )
+    _draw_by_phase(tail, contest, lambda f: f.p95_e2e_ms, lambda r: r.best_p95_e2e_ms, infinite="∞")
+    for axes, title in (
+        (goodput, "good requests/s by phase (higher is better)"),
+        (tail, "p95 E2E (ms) by phase (lower is better)"),
+    ):
+        axes.set_title(title, loc="left", size=9.5, color=INK)
     _add_legend(figure, contest)
     return figure
 
 
 def _title(contest: Contest) -> str:
+    """Return which controller did best, and whether that beats every fixed setting."""
     best = max(contest.regrets, key=lambda regret: regret.goodput or 0.0)
     if best.goodput is None or best.best_single_goodput is None:
         return "Controllers of the batch limit against fixed batch sizes"
-    verb = "beats" if best.beats_best_single else "does not beat"
-    return (
-        f"{best.controller} {verb} the best fixed setting, {best.best_single}: "
-        f"{number(best.goodput)} against {number(best.best_single_goodput)} good requests/s"
-    )
+    own, single = number(best.goodput), number(best.best_single_goodput)
+    if best.beats_best_single:
+        return f"{best.controller} beats every fixed setting: {own} good requests/s, not {single}"
+    if len(contest.regrets) == 1:
+        verdict = f"{best.controller} does not beat {best.best_single}"
+        return f"{verdict}: {own} good requests/s against {single}"
+    at_best = f"{own} good requests/s ({best.controller})"
+    return f"No controller beats {best.best_single}: {at_best} against {single}"
 
 
-def _draw_limits(axes: Axes, contest: Contest) -> None:
-    """Draw the limit of each controller over the first measured cycle, phases shaded by load."""
-    phases = contest.phases
-    cycle_s = phases[-1].end_s
-    rates = [f.requests_per_s for f in next(iter(contest.controllers.values()))]
-    top = max(rates) or 1.0
-    largest = 1
-    for colour, (_name, course) in zip(_COLOURS, contest.courses.items(), strict=False):
-        changes = [c for c in course.limit_changes if c.at_s <= _MAX_CYCLES * cycle_s]
-        first = course.limit_changes[0].before if course.limit_changes else None
-        if first is None:
-            continue
-        times = [0.0, *(c.at_s for c in changes), cycle_s]
-        values = [first, *(c.after for c in changes)]
-        values.append(values[-1])
-        largest = max(largest, *values)
-        axes.step(times, values, where="post", color=colour, lw=1.6, alpha=0.9, zorder=3)
-    for phase, rate in zip(phases, rates, strict=True):
-        axes.axvspan(phase.start_s, phase.end_s, color=FAINT, alpha=0.15 + 0.6 * rate / top, lw=0)
-        axes.text(
-            (phase.start_s + phase.end_s) / 2,
-            1.02,
-            f"{phase.label}: {number(rate)} requests/s",
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-            size=8.5,
-            color=MUTED,
-        )
-    axes.set_xlim(0, cycle_s)
-    axes.set_ylim(0, largest * 1.1)
-    axes.set_ylabel("batch limit (requests)")
-    axes.set_xlabel("time (s)", labelpad=1)
+def _draw_by_phase(
+    axes: Axes,
+    contest: Contest,
+    figure_of: Callable[[PhaseFigures], float | None],
+    best_of: Callable[[PhaseRegret], float | None],
+    *,
+    infinite: str,
+) -> None:
+    """Draw a figure of each phase: controllers, the best single fixed setting, and hindsight's.
 
-
-def _draw_by_phase(axes: Axes, contest: Contest, which: str) -> None:
-    """Draw a figure of each phase: controllers, the best single fixed setting, and hindsight's."""
-    labels = [phase.label for phase in contest.phases]
+    What is infinite stands at the upper edge, beside the sign `infinite`.
+    """
+    sets = [contest.fixed[contest.regrets[0].best_single], *contest.controllers.values()]
+    places = len(sets) * len(contest.phases)
+    size = 46 * min(1.0, _PLACES / places)
+    edge: list[tuple[float, int]] = []
     drawn: list[float] = []
-    single = contest.fixed[contest.regrets[0].best_single]
-    width = 0.62
-    count = len(contest.regrets) + 1
-    for index, label in enumerate(labels):
-        best = _best_of(contest.regrets[0], index, which)
-        own = (
-            single[index].goodput_requests_per_s if which == "goodput" else single[index].p95_e2e_ms
-        )
-        entries = [(own, _BEST_SINGLE, "X")]
-        for regret, colour, marker in zip(contest.regrets, _COLOURS, _MARKERS, strict=False):
-            phase = regret.phases[index]
-            value = phase.goodput if which == "goodput" else phase.p95_e2e_ms
-            entries.append((value, colour, marker))
-        for place, (value, colour, marker) in enumerate(entries):
-            if value is None or not math.isfinite(value):
-                continue
-            x = index + width * ((place + 0.5) / count - 0.5)
-            axes.scatter(x, value, color=colour, marker=marker, s=46, zorder=3, lw=0)
-            drawn.append(value)
+    for index, phase in enumerate(contest.regrets[0].phases):
+        best = best_of(phase)
         if best is not None and math.isfinite(best):
-            axes.hlines(best, index - 0.4, index + 0.4, color=INK, lw=1.4, ls=(0, (4, 2)), zorder=2)
+            axes.hlines(best, index - 0.4, index + 0.4, color=INK, lw=1.2, ls=_HINDSIGHT, zorder=2)
             drawn.append(best)
-        del label
-    axes.set_xlim(-0.5, len(labels) - 0.5)
-    axes.set_xticks(range(len(labels)), _numbered(labels))
-    axes.grid(visible=False, axis="x")
+        for place, figures in enumerate(sets):
+            x = index + 0.7 * ((place + 0.5) / len(sets) - 0.5)
+            value = figure_of(figures[index])
+            if value is None:
+                continue
+            if math.isinf(value):
+                edge.append((x, place))
+                continue
+            axes.scatter(x, value, **_mark(place), s=size, zorder=3, lw=0, clip_on=False)
+            drawn.append(value)
     fitted_y(axes, drawn)
-    title = (
-        "goodput by phase (good requests/s) → better"
-        if which == "goodput"
-        else ("p95 E2E by phase (ms) ← better")
+    if edge:
+        _draw_edge(axes, edge, size, infinite)
+    _name_phases(axes, [phase.label for phase in contest.phases])
+
+
+def _draw_edge(axes: Axes, edge: Sequence[tuple[float, int]], size: float, sign: str) -> None:
+    """Make room above the values, and put there the markers of what never finished."""
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    logarithmic = axes.get_yscale() == "log"
+    axes.set_ylim(low, high * (high / low) ** 0.22 if logarithmic else high * 1.22)
+    axes.set_yticks(ticks, [tick_text(tick) for tick in ticks])
+    axes.text(
+        -0.015, 0.93, sign, transform=axes.transAxes, ha="right", va="center", size=13, color=INK
     )
-    axes.set_title(title, loc="left", size=9.5, color=INK)
+    axes.plot([0, 1], [0.865, 0.865], transform=axes.transAxes, color=MUTED, lw=0.7)
+    for x, place in edge:
+        axes.scatter(
+            x, 0.93, **_mark(place), transform=axes.get_xaxis_transform(), s=size, zorder=3, lw=0
+        )
 
 
-def _numbered(labels: list[str]) -> list[str]:
-    """Return the labels, numbered where one comes twice."""
-    if len(set(labels)) == len(labels):
-        return labels
-    return [f"{i}. {label}" for i, label in enumerate(labels, start=1)]
+def _mark(place: int) -> dict[str, Any]:
+    """Return colour and marker: first the best single fixed setting, then the controllers."""
+    if place == 0:
+        return {"color": _BEST_SINGLE, "marker": "X"}
+    index = place - 1
+    lap = index // len(COLOURS)
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": _MARKERS[(index + lap) % len(_MARKERS)],
+    }
 
 
-def _best_of(regret: Regret, index: int, which: str) -> float | None:
-    phase = regret.phases[index]
-    return phase.best_goodput if which == "goodput" else phase.best_p95_e2e_ms
+def _name_phases(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the phases under a panel, numbered where names come twice or are too many to read."""
+    count = len(labels)
+    names = list(labels)
+    if count > _MAX_NAMED:
+        every = math.ceil(count / 24)
+        names = [str(i) if i % every == 0 else "" for i in range(1, count + 1)]
+        axes.set_xlabel("phase of the cycle", labelpad=1, size=9)
+    elif len(set(labels)) < count:
+        names = [f"{i}. {label}" for i, label in enumerate(labels, start=1)]
+    axes.set_xlim(-0.5, count - 0.5)
+    axes.set_xticks(range(count), names, fontsize=9.5 if count <= 4 else 8)
+    axes.grid(visible=False, axis="x")
 
 
 def _add_legend(figure: Figure, contest: Contest) -> None:
     from matplotlib.lines import Line2D
 
+    single = f"best single fixed:\n{_wrapped(contest.regrets[0].best_single)}"
     handles = [
-        Line2D([], [], color=colour, marker=marker, lw=1.6, label=regret.controller)
-        for regret, colour, marker in zip(contest.regrets, _COLOURS, _MARKERS, strict=False)
+        Line2D([], [], **_mark(place), lw=1.6, label=_wrapped(name))
+        for place, name in enumerate(contest.controllers, start=1)
     ]
-    handles.append(
-        Line2D(
-            [],
-            [],
-            color=_BEST_SINGLE,
-            marker="X",
-            lw=0,
-            label=f"best single fixed:\n{contest.regrets[0].best_single}",
-        )
-    )
-    handles.append(
-        Line2D([], [], color=INK, lw=1.4, ls=(0, (4, 2)), label="best fixed of\neach phase")
-    )
+    handles.append(Line2D([], [], **_mark(0), lw=0, label=single))
+    best = "best fixed setting of each phase, in hindsight"
+    handles.append(Line2D([], [], color=INK, lw=1.2, ls=_HINDSIGHT, label=_wrapped(best)))
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.80, 0.87), fontsize=8.5)
+
+
+def _wrapped(text: str) -> str:
+    lines = textwrap.wrap(text, _LEGEND_WIDTH) or [""]
+    return "\n".join(lines[:4] if len(lines) <= 4 else [*lines[:3], f"{lines[3]}…"])
