@@ -101,8 +101,11 @@ def _deploy_sentence(report: Report, point: OperatingPoint) -> str:
     return f"For `{name}` {variant}{_to_set(report, chosen.settings)} ({expect_text(point)}{room})."
 
 
+_NAMED = {"arrangement", "mix_classes"}  # settings that two numbers do not tell
+
+
 def _to_set(report: Report, settings: Settings) -> str:
-    if settings.class_batching or settings.controller or "mix_classes" in report.varied:
+    if settings.class_batching or settings.controller or report.varied & _NAMED:
         return f"deploy {markdown(configuration_label(settings, report.varied))}"
     named = settings.policy != "static" or "policy" in report.varied
     return (
