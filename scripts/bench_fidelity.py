@@ -25,7 +25,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from paretobench.analysis.metrics import SlaLimits, summarize
+from paretobench.analysis.metrics import summarize
+from paretobench.analysis.sla import ServiceLevels
 from paretobench.analysis.step_model import StepFit, fit_step_times
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Trace, Trial
@@ -144,7 +145,7 @@ def plan_compared(
             measure={"requests": extent.requests, "seed": 2, "timeout_s": 600.0},
         )
         planned = plan_trials(scenario)
-        capacity = measure_capacity(scenario, planned[0].workload, target)["requests_per_s"]
+        capacity = measure_capacity(scenario, planned[0], target)["requests_per_s"]
         say(f"capacity of {policy} batch {size}: {capacity:.1f} requests/s")
         trials += [replace(t, load=at_capacity(t.load, capacity)) for t in planned]
     return trials
@@ -171,8 +172,8 @@ def simulate(trial: Trial, measured: Trace, fit: StepFit) -> Pair:
     assert arrivals[0] == arrivals[1], "not the same schedule"
     settings = Settings.of(trial)
     return Pair(
-        measured=summarize(settings, measured, SlaLimits()),
-        simulated=summarize(settings, trace, SlaLimits()),
+        measured=summarize(settings, measured, ServiceLevels()),
+        simulated=summarize(settings, trace, ServiceLevels()),
     )
 
 
@@ -297,8 +298,10 @@ def main() -> None:
     model = {"preset": options.preset, "dtype": options.dtype}
     model["omp_wait_policy"] = options.omp_wait_policy
     fitted = plan_fit(model, policies, extent)
+    plain = scenario_of(model, {"max_batch_size": 1}, load={"kind": "closed_loop"})
+    ((_, system),) = plain.variants
     target = WorkerTarget(
-        scenario_of(model, {"max_batch_size": 1}, load={"kind": "closed_loop"}).model,
+        system,
         batch_sizes=tuple(sorted({*extent.fit_batch_sizes, *extent.batch_sizes})),
         max_request_tokens=PROMPT_TOKENS[1] + OUTPUT_TOKENS[1],
         max_prompt_tokens=PROMPT_TOKENS[1],
