@@ -56,7 +56,7 @@ def test_the_integral_is_that_of_a_fine_grid(one, other) -> None:
 
     def best(curve):
         gains, costs = np.array(curve).T
-        return np.array([gains[costs <= x].max() for x in grid])
+        return np.where(costs[:, None] <= grid, gains[:, None], -np.inf).max(axis=0)
 
     steps = 2 * (len(one) + len(other)) * math.log(1e4) / 20_000  # cells that hold a step
     expected = np.log(best(other) / best(one)).mean()
