@@ -52,7 +52,7 @@ from paretobench.runners.torch.ceilings import CeilingBench
 from paretobench.runners.torch.devices import describe_device, resolve_device, resolve_dtype
 from paretobench.runners.torch.models import load_model
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 OURS = "paretobench"
 

@@ -101,7 +101,7 @@ def _measure(device: str | None, seconds: float, measured: MeasuredRun | None) -
     from paretobench.cli.limits_output import ceiling_line
     from paretobench.core.ceilings import Ceilings
     from paretobench.core.errors import IncompleteError
-    from paretobench.scenario.schema import Model
+    from paretobench.scenario.systems import Model
     from paretobench.targets.limits import DeviceBench
 
     # of the settings, only device and threads count here: any preset does

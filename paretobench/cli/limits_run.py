@@ -18,7 +18,7 @@ from paretobench.core.units import to_ms
 from paretobench.results.reader import RunFolder, open_run
 from paretobench.runners.checkpoint import check_checkpoint
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from paretobench.cli.options import integers, numbers
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
-    from paretobench.scenario.schema import LatencyModel, Model
+    from paretobench.scenario.systems import LatencyModel, Model
     from paretobench.targets.base import Target
 
 

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from paretobench.core.metrics import METRICS, Direction, metric_of, qualified, split_name
@@ -21,9 +13,8 @@ from paretobench.core.naming import suggestion
 from paretobench.scenario.batching import Batching
 from paretobench.scenario.classes import ClassName, TrafficClass, check_classes
 from paretobench.scenario.fields import StrictModel, Swept, one_of
-from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.traffic import Load, Milliseconds, Workload
-from paretobench.scenario.variants import NAME_PATTERN, SWEPT_MODEL_KEYS, combinations, named
+from paretobench.scenario.systems import LatencyModel, Model, OneOrNamed, auto_or
+from paretobench.scenario.traffic import Load, Workload
 
 
 def _metric(direction: Direction | None) -> AfterValidator:
@@ -41,124 +32,6 @@ def _metric(direction: Direction | None) -> AfterValidator:
 
 
 MetricName = Annotated[str, _metric(None)]
-Auto = Annotated[Literal["auto"], Tag("word")]
-
-
-def _number_or_word(value: Any) -> str:
-    return "word" if isinstance(value, str) else "number"
-
-
-def _auto_or(number: Any) -> Any:
-    return Annotated[Auto | Annotated[number, Tag("number")], Discriminator(_number_or_word)]
-
-
-AutoOrBool: TypeAlias = Literal["auto", True, False]
-VariantName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
-
-
-def _allow_lists(schema: dict[str, Any]) -> None:
-    properties = schema["properties"]
-    for key in SWEPT_MODEL_KEYS:
-        one = properties[key]
-        properties[key] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
-
-
-class Model(StrictModel):
-    """The model to run: a preset with random weights, a checkpoint folder, or a hub id.
-
-    `name` is what a scenario of several calls this one.
-    """
-
-    model_config = ConfigDict(json_schema_extra=_allow_lists)
-
-    name: VariantName | None = None
-    preset: Annotated[str, one_of(PRESETS, "preset")] | None = None
-    path: str | None = None
-    hub: str | None = None
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    seed: Annotated[int, Field(ge=0)] = 0
-    threads: _auto_or(Annotated[int, Field(ge=1)]) = "auto"  # type: ignore[valid-type]
-    omp_wait_policy: Literal["bounded_spin", "passive", "active"] = "bounded_spin"
-    backend: Literal["auto", "fused", "transformers"] = "auto"
-    attention: Literal["auto", "triton", "sdpa"] = "auto"
-    cuda_graphs: AutoOrBool = "auto"
-    compile: AutoOrBool = "auto"
-    quantization: Literal["int8", "fp8"] | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Model:
-        if [self.preset, self.path, self.hub].count(None) != 2:
-            raise PydanticCustomError("one_source", "must give exactly one of preset, path and hub")
-        return self
-
-
-class PrefillTimes(StrictModel):
-    """Time a step takes for the prompts that join it."""
-
-    base_ms: Milliseconds = 0.0
-    per_sequence_ms: Milliseconds = 0.0
-    per_token_ms: Milliseconds = 0.0
-
-
-def _row_count(key: Any) -> Any:
-    # JSON, such as a manifest's, has its keys as text
-    return int(key) if isinstance(key, str) and key.isdecimal() else key
-
-
-RowCount = Annotated[int, Field(ge=1), BeforeValidator(_row_count)]
-
-
-class DecodeTimes(StrictModel):
-    """Time a step takes for the requests that decode in it.
-
-    `by_batch_size` gives it at some batch sizes, linear between, in place of base and per_sequence.
-    """
-
-    base_ms: Milliseconds = 0.0
-    per_sequence_ms: Milliseconds = 0.0
-    per_kv_token_ms: Milliseconds = 0.0
-    by_batch_size: Annotated[dict[RowCount, Milliseconds], Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one_form(self) -> DecodeTimes:
-        if self.by_batch_size is not None and (self.base_ms or self.per_sequence_ms):
-            raise PydanticCustomError(
-                "one_form",
-                "must give by_batch_size, or base_ms and per_sequence_ms, found both",
-            )
-        return self
-
-
-class LatencyModel(StrictModel):
-    """A step-time model in place of a model: `simulate` runs it in virtual time.
-
-    A step that both prefills and decodes takes `mixed_saving_ms` less than the sum of the two.
-    """
-
-    name: VariantName | None = None
-    kind: Literal["latency_model"]
-    prefill: PrefillTimes
-    decode: DecodeTimes
-    mixed_saving_ms: Milliseconds = 0.0
-
-    @model_validator(mode="after")
-    def _takes_time(self) -> LatencyModel:
-        decode = self.decode.model_dump()
-        by_batch_size = decode.pop("by_batch_size") or {}
-        times = (*self.prefill.model_dump().values(), *decode.values(), *by_batch_size.values())
-        if not any(times):
-            raise PydanticCustomError("no_time", "must have at least one time over 0")
-        return self
-
-
-S = TypeVar("S", Model, LatencyModel)
-_OneOrNamed = Annotated[
-    Annotated[S, Tag("one")]
-    | Annotated[list[S], Field(min_length=1), AfterValidator(named), Tag("several")],
-    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
-    BeforeValidator(combinations),
-]
 
 
 class PerSlot(StrictModel):
@@ -175,7 +48,7 @@ class Measure(StrictModel):
         Annotated[Annotated[int, Field(ge=1)], Tag("number")] | Annotated[PerSlot, Tag("per_slot")],
         Discriminator(lambda v: "per_slot" if isinstance(v, dict | PerSlot) else "number"),
     ] = PerSlot(per_slot=6, minimum=32)
-    warmup: _auto_or(Annotated[int, Field(ge=0)]) = "auto"  # type: ignore[valid-type]
+    warmup: auto_or(Annotated[int, Field(ge=0)]) = "auto"  # type: ignore[valid-type]
     repeats: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
     min_duration_s: Annotated[float, Field(ge=0)] = 0.0
@@ -227,8 +100,8 @@ class Scenario(StrictModel):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
-    model: _OneOrNamed[Model] | None = None
-    runner: _OneOrNamed[LatencyModel] | None = None
+    model: OneOrNamed[Model] | None = None
+    runner: OneOrNamed[LatencyModel] | None = None
     workload: Workload | None = None
     classes: dict[ClassName, TrafficClass] = Field(default_factory=dict)
     batching: Batching

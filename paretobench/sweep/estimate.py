@@ -14,7 +14,7 @@ from paretobench.core.values import Trial
 from paretobench.core.workloads import at_capacity
 from paretobench.scenario import Scenario
 from paretobench.scenario.presets import num_parameters
-from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.scenario.systems import LatencyModel, Model
 from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.preflight import model_architecture
 from paretobench.targets.serve import step_times

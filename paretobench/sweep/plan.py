@@ -29,7 +29,8 @@ from paretobench.core.workloads import (
 )
 from paretobench.scenario import Scenario
 from paretobench.scenario.classes import TrafficClass
-from paretobench.scenario.schema import LatencyModel, Measure, Model, PerSlot
+from paretobench.scenario.schema import Measure, PerSlot
+from paretobench.scenario.systems import LatencyModel, Model
 from paretobench.scenario.traffic import (
     FixedTokens,
     Lengths,

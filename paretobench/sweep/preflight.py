@@ -15,7 +15,7 @@ from paretobench.core.workloads import TrafficSpec, classes_of
 from paretobench.runners.checkpoint import check_checkpoint, max_positions
 from paretobench.scenario import Scenario
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.scenario.systems import LatencyModel, Model
 from paretobench.sweep.plan import workload_shapes
 from paretobench.targets.serve import step_times
 from paretobench.workload.lengths import length_facts, max_request_tokens, min_shapes

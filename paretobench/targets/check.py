@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paretobench.core.errors import ParetoBenchError
-from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.scenario.systems import LatencyModel, Model
 from paretobench.targets.messages import CheckOptions
 from paretobench.targets.worker_process import WorkerProcess
 from paretobench.targets.worker_target import worker_environment

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from paretobench.core.ceilings import Ceiling
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 from paretobench.targets.messages import (
     CeilingMeasured,
     DeviceReady,

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from paretobench.core import errors
 from paretobench.core.ceilings import Ceiling
 from paretobench.core.values import Trace, Trial
-from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.scenario.systems import LatencyModel, Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from paretobench.core.step_times import StepTimes
 from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import classes_of
 from paretobench.runners.base import Runner
-from paretobench.scenario.schema import LatencyModel
+from paretobench.scenario.systems import LatencyModel
 from paretobench.serving.clock import Clock, WallClock
 from paretobench.serving.loop import ServingLoop
 from paretobench.serving.policies import make_policy

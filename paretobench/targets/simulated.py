@@ -9,7 +9,7 @@ from paretobench.core.step_times import StepTimes
 from paretobench.core.values import Trace, Trial
 from paretobench.runners.latency_model import LatencyModelRunner
 from paretobench.scenario import Scenario
-from paretobench.scenario.schema import LatencyModel
+from paretobench.scenario.systems import LatencyModel
 from paretobench.serving.clock import VirtualClock
 from paretobench.targets.base import Target
 from paretobench.targets.engines import engines_of, merge_traces

@@ -19,7 +19,7 @@ from paretobench.core.errors import ParetoBenchError, TrialError
 from paretobench.core.values import Trace
 from paretobench.runners.base import Runner
 from paretobench.runners.latency_model import LatencyModelRunner
-from paretobench.scenario.schema import LatencyModel
+from paretobench.scenario.systems import LatencyModel
 from paretobench.serving.clock import WallClock
 from paretobench.targets.messages import (
     CeilingMeasured,

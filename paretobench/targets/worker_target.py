@@ -17,7 +17,7 @@ from paretobench.core.errors import (
     WorkerDiedError,
 )
 from paretobench.core.values import Trace, Trial
-from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.scenario.systems import LatencyModel, Model
 from paretobench.targets.engine_workers import EngineWorkers
 from paretobench.targets.engines import Engine, engines_of
 from paretobench.targets.messages import Measure, Measured, Open, Ready

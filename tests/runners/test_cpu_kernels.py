@@ -18,7 +18,7 @@ from paretobench.runners.torch.cpu_kernels import CpuKernels, load_cpu_kernels
 from paretobench.runners.torch.elementwise import EAGER
 from paretobench.runners.torch.models import random_model
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("clang++") is None, reason="no C++ compiler here"

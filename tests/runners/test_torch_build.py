@@ -20,7 +20,7 @@ from paretobench.runners.torch.kernels import AttentionKernels, choose_kernels
 from paretobench.runners.torch.models import random_model
 from paretobench.runners.torch.slots import KVShape
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 CPU = torch.device("cpu")
 TINY = {

@@ -14,7 +14,7 @@ from paretobench.core.workloads import ClosedLoop, FixedLength, WorkloadSpec
 from paretobench.runners.torch import TorchRunner, build_runner, make_runner
 from paretobench.runners.torch.models import random_model
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 from paretobench.serving.clock import WallClock
 from paretobench.targets.serve import serve_trial
 

@@ -20,7 +20,7 @@ from paretobench.runners.torch.context import max_exact_tokens
 from paretobench.runners.torch.devices import resolve_device, resolve_dtype
 from paretobench.runners.torch.models import random_model
 from paretobench.scenario.presets import PRESETS, num_parameters
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 CPU = torch.device("cpu")
 TINY = {

@@ -19,7 +19,7 @@ from paretobench.runners.torch import TorchRunner, make_runner, memory
 from paretobench.runners.torch.models import random_model
 from paretobench.runners.torch.table import SlotTable
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 TINY = {
     **PRESETS["nano"],

@@ -17,7 +17,7 @@ from paretobench.runners.torch import TorchRunner, budget, make_runner
 from paretobench.runners.torch.models import random_model
 from paretobench.runners.torch.table import SlotTable, StepPlan
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 TINY = {
     **PRESETS["nano"],

@@ -40,7 +40,7 @@ from paretobench.runners.torch.triton_linear import (  # noqa: E402
     quantise_rows_fp8,
 )
 from paretobench.scenario.presets import PRESETS  # noqa: E402
-from paretobench.scenario.schema import Model  # noqa: E402
+from paretobench.scenario.systems import Model  # noqa: E402
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 

@@ -19,7 +19,7 @@ from paretobench.core.errors import (
 from paretobench.core.values import Trace, Trial
 from paretobench.results import open_run
 from paretobench.scenario import Scenario
-from paretobench.scenario.schema import LatencyModel, Model
+from paretobench.scenario.systems import LatencyModel, Model
 from paretobench.sweep.plan import plan_trials
 from paretobench.sweep.run import Sweep
 from paretobench.targets import engine_workers, worker_target

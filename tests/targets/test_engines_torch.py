@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from paretobench.scenario import Scenario
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 from paretobench.sweep.plan import plan_trials
 from paretobench.targets.engine_workers import EngineWorkers
 from paretobench.targets.engines import planned_engines

@@ -9,7 +9,7 @@ import pytest
 
 from paretobench.core.errors import EnvironmentUnfitError, TrialError, UserInputError
 from paretobench.core.values import Trace
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 from paretobench.targets.check import check_variants
 from paretobench.targets.variants import VariantsTarget
 

@@ -34,7 +34,7 @@ from paretobench.runners.torch.reference import (
 from paretobench.runners.torch.runner import TorchRunner
 from paretobench.runners.torch.slots import KVShape
 from paretobench.runners.torch.transformers_model import TransformersModel, kv_shape
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 logger = logging.getLogger(__name__)
 

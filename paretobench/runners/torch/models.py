@@ -17,7 +17,7 @@ from paretobench.core.errors import CheckpointError, ModelTooLargeError
 from paretobench.runners.checkpoint import check_checkpoint
 from paretobench.runners.torch.memory import is_out_of_memory
 from paretobench.scenario.presets import PRESETS
-from paretobench.scenario.schema import Model
+from paretobench.scenario.systems import Model
 
 logger = logging.getLogger(__name__)
 
