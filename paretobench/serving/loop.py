@@ -205,15 +205,15 @@ class ServingLoop:
             self._queues.num_waiting,
             close_reason,
         )
+        after = step + 1
         complete: list[InFlight] = []
         for request_id, _ in result.tokens:
             in_flight = running[request_id]
             if in_flight.next_step == step:
-                in_flight.next_step = step + 1
+                in_flight.next_step = after
             else:
                 in_flight.start_span(step)
-            in_flight.remaining -= 1
-            if not in_flight.remaining:
+            if in_flight.end_step == after:
                 complete.append(in_flight)
         if complete:
             self._complete(complete, now_s)
@@ -232,12 +232,12 @@ class ServingLoop:
             self._queues.num_waiting,
             None,
         )
+        after = step + count
         complete: list[InFlight] = []
         for in_flight in running.values():
             assert in_flight.next_step == step, "a token in every step"
-            in_flight.next_step = step + count
-            in_flight.remaining -= count
-            if not in_flight.remaining:
+            in_flight.next_step = after
+            if in_flight.end_step == after:
                 complete.append(in_flight)
         if complete:
             self._complete(complete, ends_s[-1])

@@ -76,10 +76,15 @@ class TokenTimes(Sequence[float]):
 
 
 class InFlight:
-    """A request from its arrival to its end. `remaining` counts the tokens still owed."""
+    """A request from its arrival to its end.
+
+    While a token comes in every step, its last comes in the step before `end_step`: a token costs
+    the loop no more than moving `next_step`.
+    """
 
     __slots__ = (
         "admitted_s",
+        "end_step",
         "first_step",
         "joined_s",
         "kv_blocked_s",
@@ -89,7 +94,6 @@ class InFlight:
         "preempted_at_s",
         "preempted_s",
         "recomputed_tokens",
-        "remaining",
         "request",
         "spans",
         "tokens_given_up",
@@ -98,7 +102,6 @@ class InFlight:
     def __init__(self, request: Request, *, measured: bool) -> None:
         self.request = request
         self.measured = measured
-        self.remaining = request.output_tokens
         self.kv_blocked_s: float | None = None
         self.admitted_s: float | None = None
         self.joined_s = 0.0
@@ -110,6 +113,12 @@ class InFlight:
         # tokens came in the steps of spans, then in those from first_step to before next_step
         self.spans: tuple[Span, ...] = ()
         self.first_step = self.next_step = 0
+        self.end_step = request.output_tokens
+
+    @property
+    def remaining(self) -> int:
+        """How many tokens it is still owed."""
+        return self.end_step - self.next_step
 
     def join(self, now_s: float) -> None:
         """Note that it takes a slot, for the first time or again."""
@@ -135,6 +144,7 @@ class InFlight:
         """Note that a token came in `step`, and none in the step before."""
         if self.next_step > self.first_step:
             self.spans += ((self.first_step, self.next_step),)
+        self.end_step = step + self.remaining
         self.first_step, self.next_step = step, step + 1
 
     def record(
