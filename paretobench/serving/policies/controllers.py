@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from statistics import fmean
@@ -42,7 +43,7 @@ def make_limit_controller(config: Controller, max_batch_size: int) -> LimitContr
             return ModelLimit(config, max_batch_size)
 
 
-class _ByLatency:
+class _ByLatency(ABC):
     """What both controllers by latency share: the recent ones, since the limit last moved.
 
     Latencies from before a change say nothing about the limit after it: they are forgotten, or
@@ -58,6 +59,21 @@ class _ByLatency:
         """Leave the limit: it moves when batches are done."""
         return ""
 
+    def after_batch(
+        self,
+        *,
+        latencies_s: Sequence[float],
+        duration_s: float,  # noqa: ARG002
+        queue_depth: int,
+    ) -> str:
+        """Take note of the latencies, and move the limit where they ask for it."""
+        self._recent_s.extend(latencies_s)
+        return self._judge(queue_depth)
+
+    @abstractmethod
+    def _judge(self, queue_depth: int) -> str:
+        """Move the limit by the recent latencies; return why."""
+
     def _move_to(self, limit: int) -> None:
         limit = max(1, min(limit, self._max_batch_size))
         if limit != self.limit:
@@ -72,16 +88,9 @@ class ThresholdLimit(_ByLatency):
         super().__init__(config, max_batch_size)
         self._config = config
 
-    def after_batch(
-        self,
-        *,
-        latencies_s: Sequence[float],
-        duration_s: float,  # noqa: ARG002
-        queue_depth: int,
-    ) -> str:
+    def _judge(self, queue_depth: int) -> str:
         """Step down where the mean latency is too high, up where it is low and requests wait."""
         config = self._config
-        self._recent_s.extend(latencies_s)
         mean_s = fmean(self._recent_s)
         found = f"mean latency {mean_s * 1e3:.0f} ms"
         if mean_s > config.high * config.latency_sla_s:
@@ -100,16 +109,9 @@ class AimdLimit(_ByLatency):
         super().__init__(config, max_batch_size)
         self._config = config
 
-    def after_batch(
-        self,
-        *,
-        latencies_s: Sequence[float],
-        duration_s: float,  # noqa: ARG002
-        queue_depth: int,
-    ) -> str:
+    def _judge(self, queue_depth: int) -> str:
         """Cut the limit where the percentile misses the SLA; raise it while requests wait."""
         config = self._config
-        self._recent_s.extend(latencies_s)
         tail_s = float(np.percentile(self._recent_s, config.percentile))
         found = f"p{config.percentile:g} latency {tail_s * 1e3:.0f} ms"
         if tail_s > config.latency_sla_s:
