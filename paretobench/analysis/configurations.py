@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from paretobench.core.intervals import Interval
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Verdict
 
 # worst first: one bad repeat and the configuration cannot be trusted
-_SEVERITY: tuple[Verdict, ...] = ("failed", "out_of_memory", "overloaded", "valid")
+_SEVERITY: tuple[Verdict, ...] = (
+    "failed",
+    "out_of_memory",
+    "overloaded",
+    "client_limited",
+    "throttled",
+    "disturbed",
+    "nonstationary",
+    "too_short",
+    "valid",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """One configuration under one load: the mean of its repeats' figures, its worst verdict.
 
-    `settings` are those of the first repeat.
+    `runs` are the repeats that the figures come from: where the configuration was measured again
+    because it stood on the frontier, those of then alone, since the first ones flatter. `settings`
+    are those of the first, `intervals` those of the figures.
     """
 
     settings: Settings
@@ -26,6 +39,14 @@ class Configuration:
     num_repeats: int
     verdict: Verdict
     reason: str
+    remedy: str = ""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    runs: tuple[Point, ...] = ()
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Return whether the figures are those of a second measurement."""
+        return self.settings.stage == "confirm"
 
     @property
     def is_valid(self) -> bool:
@@ -39,7 +60,11 @@ def combine_repeats(points: Sequence[Point]) -> list[Configuration]:
     for point in sorted(points, key=lambda p: p.settings.repeat):
         groups.setdefault(point.settings.configuration_id, []).append(point)
     first_seen = dict.fromkeys(p.settings.configuration_id for p in points)
-    return [_combine(groups[configuration_id]) for configuration_id in first_seen]
+    return [_combine(_published(groups[configuration_id])) for configuration_id in first_seen]
+
+
+def _published(repeats: list[Point]) -> list[Point]:
+    return [p for p in repeats if p.settings.stage == "confirm"] or repeats
 
 
 def _combine(repeats: list[Point]) -> Configuration:
@@ -53,6 +78,8 @@ def _combine(repeats: list[Point]) -> Configuration:
         num_repeats=len(repeats),
         verdict=worst.verdict,
         reason=worst.reason,
+        remedy=worst.remedy,
+        runs=tuple(repeats),
     )
 
 

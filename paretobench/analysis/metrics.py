@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.latencies import (
     e2e_latency_s,
     inf_if_none,
@@ -36,24 +37,37 @@ from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, Trace, Window
 
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
+_UNKNOWN = Conditions()
 
 
-def summarize(settings: Settings, trace: Trace, levels: ServiceLevels) -> Point:
+def summarize(
+    settings: Settings,
+    trace: Trace,
+    levels: ServiceLevels,
+    conditions: Conditions = _UNKNOWN,
+) -> Point:
     """Return the point that a trace amounts to: every figure of METRICS and the verdict.
 
     Where `levels` tells classes apart, each class's figures stand beside those of all.
     """
-    figures, low = _figures_of(settings, trace, levels)
+    figures, low, samples = _figures_of(settings, trace, levels)
     for name in levels.by_class:
-        own, own_low = _figures_of(settings, _only(trace, name), levels)
+        own, own_low, own_samples = _figures_of(settings, _only(trace, name), levels)
         if settings.arrangement != "separate":
             own |= dict.fromkeys(STEP_FIGURES)  # steps and device serve all classes
         own |= dict.fromkeys(DEVICE_FIGURES)
         figures |= {qualified(name, metric): value for metric, value in own.items()}
         low += tuple(qualified(name, metric) for metric in own_low)
-    verdict, reason = judge(settings, trace, figures)
+        samples |= {qualified(name, kind): of_kind for kind, of_kind in own_samples.items()}
+    judgement = judge(settings, trace, figures, conditions)
     return Point(
-        settings=settings, figures=figures, low_percentiles=low, verdict=verdict, reason=reason
+        settings=settings,
+        figures=figures,
+        low_percentiles=low,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        remedy=judgement.remedy,
+        samples=samples,
     )
 
 
@@ -68,8 +82,9 @@ def _only(trace: Trace, class_name: str) -> Trace:
 
 def _figures_of(
     settings: Settings, trace: Trace, levels: ServiceLevels
-) -> tuple[dict[str, float | None], tuple[str, ...]]:
-    """Return the figures of a trace, and the names of the percentiles with too few samples."""
+) -> tuple[dict[str, float | None], tuple[str, ...], dict[str, NDArray[np.float64]]]:
+    """Return the figures of a trace, the names of the percentiles with too few samples, and the
+    latencies by kind but for ITL, of which there is one a token."""
     measured = [record for record in trace.requests if record.measured]
     figures: dict[str, float | None] = dict.fromkeys(METRICS)
     samples = _latency_samples(measured)
@@ -83,7 +98,8 @@ def _figures_of(
     figures["sla_attainment"] = levels.attainment(measured)
     if trace.window is not None and trace.window.duration_s > 0:
         figures |= _window_figures(settings, trace, trace.window, levels)
-    return figures, _low_percentiles(samples)
+    kept = {kind: of_kind for kind, of_kind in samples.items() if kind != "itl"}
+    return figures, _low_percentiles(samples), kept
 
 
 def _latency_samples(measured: Sequence[RequestRecord]) -> dict[str, NDArray[np.float64]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from paretobench.analysis.conditions import Conditions
 from paretobench.core.points import Settings
 from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, Trace, Verdict, Window
@@ -19,12 +21,22 @@ _ROUNDING = 1 + 1e-9  # differences of times are not exact
 _BACKLOG_BATCHES = 2  # a queue this many full batches long is a backlog, not a batch that fills
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A verdict, why, and what to do about it; both are empty for a valid trial."""
+
+    verdict: Verdict
+    reason: str = ""
+    remedy: str = ""
+
+
 def judge(
     settings: Settings,
     trace: Trace,
     figures: Mapping[str, float | None],
-) -> tuple[Verdict, str]:
-    """Return the verdict on a trial, and its reason (empty for a valid one).
+    conditions: Conditions,
+) -> Judgement:
+    """Return the verdict on a trial, its reason and the remedy.
 
     An open-loop trial is overloaded when it served less than 98% of what arrived in the window
     and either waits rose with time, or the runner ran full batches all the while: a short trial
@@ -39,31 +51,36 @@ def judge(
     """
     measured = [record for record in trace.requests if record.measured]
     if trace.outcome == "out_of_memory":
-        return "out_of_memory", trace.reason or "the device ran out of memory"
+        return Judgement(
+            verdict="out_of_memory", reason=trace.reason or "the device ran out of memory"
+        )
     missed = _missed_target(settings, measured)
     if trace.outcome == "timed_out" and missed:
-        return "failed", missed
+        return Judgement(verdict="failed", reason=missed)
     if trace.outcome != "completed":
         admitted = [record for record in measured if record.admitted_s is not None]
         sign = _sign_of_growth(settings, trace.requests, admitted)
         if trace.outcome == "timed_out" and settings.load_kind != "closed_loop" and sign:
-            return "overloaded", f"{trace.reason}; {sign}: the load exceeds the capacity"
-        return "failed", trace.reason or "the trial did not complete"
+            return Judgement(
+                verdict="overloaded",
+                reason=f"{trace.reason}; {sign}: the load exceeds the capacity",
+            )
+        return Judgement(verdict="failed", reason=trace.reason or "the trial did not complete")
     lost = [record for record in measured if record.status != "finished"]
     if lost:
-        return (
-            "failed",
-            f"{len(lost)} of {len(measured)} requests {lost[0].status}: {lost[0].error}",
+        return Judgement(
+            verdict="failed",
+            reason=f"{len(lost)} of {len(measured)} requests {lost[0].status}: {lost[0].error}",
         )
     if not measured or trace.window is None or trace.window.duration_s <= 0:
-        return "failed", "nothing was measured: the window has no length"
+        return Judgement(verdict="failed", reason="nothing was measured: the window has no length")
     if missed:
-        return "failed", missed
+        return Judgement(verdict="failed", reason=missed)
     if settings.load_kind != "closed_loop":
         sign = _sign_of_overload(settings, trace.requests, trace.window, figures)
         if sign:
-            return "overloaded", f"{sign}: the load exceeds the capacity"
-    return "valid", ""
+            return Judgement(verdict="overloaded", reason=f"{sign}: the load exceeds the capacity")
+    return Judgement(verdict="valid")
 
 
 def _missed_target(settings: Settings, measured: Sequence[RequestRecord]) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from paretobench.core.controllers import constants_json
+from paretobench.core.intervals import Interval
 from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.profiles import RateProfile, profile_of
 from paretobench.core.units import to_ms
@@ -49,6 +53,7 @@ class Settings:
     rate_profile: str | None = None
     repeat: int
     seed: int
+    stage: str = "explore"
 
     @classmethod
     def of(cls, trial: Trial) -> Settings:
@@ -85,6 +90,7 @@ class Settings:
             rate_profile=None if profile is None else profile.to_json(),
             repeat=trial.repeat,
             seed=trial.seed,
+            stage=trial.stage,
         )
 
     def class_limits(self) -> dict[str, dict[str, Any]]:
@@ -124,7 +130,12 @@ class Point:
 
     `figures` holds every name of `core.metrics.METRICS`: None is missing, inf a tail in which
     requests failed. In mixed traffic it also holds each class's, under `qualified` names.
-    `low_percentiles` names the percentiles with fewer than 10 samples beyond.
+    `low_percentiles` names the percentiles with fewer than 10 samples beyond. `remedy` says what to
+    do about a verdict other than valid. `intervals` are those of this one run, by figure.
+
+    `samples` are the latencies of the measured requests in the order they arrived, in seconds, by
+    kind (`e2e`, `ttft`, `tpot`, `queue`; of a class `chat.e2e`); inf: not delivered. Empty where
+    the raw files are not at hand.
     """
 
     settings: Settings
@@ -132,6 +143,11 @@ class Point:
     low_percentiles: tuple[str, ...]
     verdict: Verdict
     reason: str
+    remedy: str = ""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    samples: Mapping[str, NDArray[np.float64]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def class_names(self) -> list[str]:
@@ -159,6 +175,7 @@ class Point:
             low_percentiles=tuple(low),
             verdict=cast(Verdict, first["verdict"]),
             reason=str(first["reason"] or ""),
+            remedy=str(first.get("remedy") or ""),
         )
 
     def _row(self, of_class: str | None) -> dict[str, Any]:
@@ -173,6 +190,7 @@ class Point:
             "low_percentiles": " ".join(split_name(name)[1] for name in low),
             "verdict": self.verdict,
             "reason": self.reason,
+            "remedy": self.remedy,
         }
 
 
@@ -187,4 +205,5 @@ POINT_COLUMNS: tuple[str, ...] = (
     "low_percentiles",
     "verdict",
     "reason",
+    "remedy",
 )

@@ -16,7 +16,18 @@ Phase = Literal["prefill", "decode", "mixed"]
 CloseReason = Literal["full", "timeout", "drain", "next_class"]
 RequestStatus = Literal["finished", "rejected", "failed", "unfinished"]
 Outcome = Literal["completed", "timed_out", "out_of_memory", "failed"]
-Verdict = Literal["valid", "overloaded", "out_of_memory", "failed"]
+Verdict = Literal[
+    "valid",
+    "overloaded",
+    "too_short",
+    "nonstationary",
+    "client_limited",
+    "throttled",
+    "disturbed",
+    "out_of_memory",
+    "failed",
+]
+Stage = Literal["explore", "confirm"]
 Arrangement = Literal["shared", "priority", "separate"]
 Preemption = Literal["recompute", "keep_kv"]
 
@@ -41,7 +52,8 @@ class RequestRecord:
     was first due to join and had to wait for memory for its keys and values; None: never. It gave
     up its slot `num_preemptions` times, was out of it for `preempted_s` in all, and
     `recomputed_tokens` of its cache were computed again (what was computed of a prompt that was
-    interrupted before its first new token is not counted).
+    interrupted before its first new token is not counted). `taken_in_s` is when the loop learned of
+    it; None in runs of before that was recorded.
     """
 
     request_id: int
@@ -59,6 +71,7 @@ class RequestRecord:
     num_preemptions: int = 0
     preempted_s: float = 0.0
     recomputed_tokens: int = 0
+    taken_in_s: float | None = None
     token_times_s: Sequence[float]
 
 
@@ -112,7 +125,11 @@ class LimitChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetrySample:
-    """What the device and the host did at one moment; what was not reported is None."""
+    """What the device and the host did at one moment; what was not reported is None.
+
+    `cpu_steal_pct` is the time that the hypervisor gave to other machines, of all CPUs, since the
+    sample before; `num_other_gpu_processes` counts those on the GPU that are not this run's.
+    """
 
     t_s: float
     gpu_util_pct: float | None = None
@@ -126,6 +143,8 @@ class TelemetrySample:
     temperature_c: float | None = None
     throttle_reasons: str | None = None
     cpu_util_pct: float | None = None
+    cpu_steal_pct: float | None = None
+    num_other_gpu_processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +162,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Everything recorded in one trial. `window` is None where the measuring never began."""
+    """Everything recorded in one trial. `window` is None where the measuring never began.
+
+    `attempt` 2: it was measured again at twice the length, since the first looked overloaded.
+    """
 
     requests: tuple[RequestRecord, ...]
     steps: tuple[StepRecord, ...]
@@ -153,6 +175,7 @@ class Trace:
     started_monotonic_s: float | None = None  # the trial's zero on the host's monotonic clock
     limit_changes: tuple[LimitChange, ...] = ()
     telemetry: tuple[TelemetrySample, ...] = ()
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +249,9 @@ class Trial:
     """One thing to measure, with everything that decides its result.
 
     `seed` draws the schedule, arrivals and lengths; trials that differ in batching alone share it.
-    `variant` is what the scenario calls the system, where it compares several.
+    `variant` is what the scenario calls the system, where it compares several. At least
+    `num_warmup` requests and `warmup_e2e` times the mean E2E latency come before the measured ones.
+    Stage `confirm` measures a configuration of the frontier again, with seeds of its own.
     """
 
     batching: BatchingConfig
@@ -234,12 +259,14 @@ class Trial:
     workload: TrafficSpec
     num_requests: int
     num_warmup: int
+    warmup_e2e: float = 0.0
     min_duration_s: float
     timeout_s: float
     repeat: int
     seed: int
     system: Mapping[str, Any] = field(default_factory=dict)  # the model or the latency model
     variant: str | None = None
+    stage: Stage = "explore"
 
     @property
     def trial_id(self) -> str:
@@ -252,7 +279,7 @@ class Trial:
     @property
     def configuration_id(self) -> str:
         """Return the same for all repeats of one configuration under one load."""
-        return content_hash({**self._identity(), "repeat": None, "seed": None})
+        return content_hash({**self._identity(), "repeat": None, "seed": None, "stage": None})
 
     def _identity(self) -> dict[str, Any]:
         identity = asdict(self)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.operating_points import Goal
+from paretobench.core.errors import RunFolderError
 from paretobench.report.text import joined, one_line
 from paretobench.results.reader import RunFolder
 
@@ -130,6 +132,20 @@ def provenance_line(run: RunFolder) -> str:
         None if seed_used is None else f"seed {seed_used}",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def conditions(run: RunFolder, variant: str | None) -> Conditions:
+    """Return what the manifest says of the machine that a variant was measured on.
+
+    Raises RunFolderError where that section is damaged.
+    """
+    try:
+        return Conditions.from_manifest(run.manifest, variant)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{run.path / 'manifest.json'}: `conditions` cannot be read ({error}); restore the "
+            "file or measure again"
+        ) from error
 
 
 def workload_facts(run: RunFolder) -> list[Mapping[str, Any]]:

@@ -12,12 +12,12 @@ from typing import Any, get_args
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.metrics import summarize
-from paretobench.analysis.sla import service_levels
+from paretobench.analysis.sla import ServiceLevels, service_levels
 from paretobench.core.errors import RunFolderError
 from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.points import ALL_CLASSES, POINT_COLUMNS, Point, Settings
 from paretobench.core.values import Verdict
-from paretobench.report.manifest import scenario
+from paretobench.report.manifest import conditions, scenario
 from paretobench.results.reader import RunFolder
 
 SETTINGS_COLUMNS = tuple(f.name for f in fields(Settings))
@@ -31,6 +31,7 @@ FRONTIER_COLUMNS = (
     "low_percentiles",
     "verdict",
     "reason",
+    "remedy",
 )
 _FLOATS = {"max_waiting_time_ms", "aging_ms", "offered_requests_per_s", "fraction_of_capacity"}
 _BOOLS = {"mix_classes"}
@@ -69,7 +70,7 @@ def load_points(run: RunFolder) -> list[Point]:
     trial_ids = run.trial_ids()
     if trial_ids:
         levels = service_levels(scenario(run))
-        return [summarize(*run.read_trial(trial_id), levels) for trial_id in trial_ids]
+        return [_point_of(run, trial_id, levels) for trial_id in trial_ids]
     path = run.path / "points.csv"
     if path.is_file():
         return read_points(path)
@@ -80,6 +81,11 @@ def load_points(run: RunFolder) -> list[Point]:
             "are done, found neither; restore them or run the sweep again"
         )
     return []
+
+
+def _point_of(run: RunFolder, trial_id: str, levels: ServiceLevels) -> Point:
+    settings, trace = run.read_trial(trial_id)
+    return summarize(settings, trace, levels, conditions(run, settings.variant))
 
 
 def read_points(path: Path) -> list[Point]:
@@ -167,6 +173,7 @@ def configuration_row(configuration: Configuration, of_class: str | None = None)
         ),
         "verdict": configuration.verdict,
         "reason": configuration.reason,
+        "remedy": configuration.remedy,
     }
 
 

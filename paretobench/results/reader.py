@@ -57,6 +57,7 @@ class RunFolder:
                 outcome=_outcome(summary["outcome"]),
                 reason=summary["outcome_reason"],
                 started_monotonic_s=summary["started_monotonic_s"],
+                attempt=summary.get("attempt", 1),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(

@@ -63,6 +63,7 @@ class RunWriter:
                 "finished_at": None,
                 "provenance": {},
                 "capacity": {},
+                "conditions": {},
                 "workloads": [],
                 "trials": [],
             },
@@ -220,6 +221,8 @@ def _summary(trace: Trace, point: Point) -> dict[str, Any]:
         "low_percentiles": list(point.low_percentiles),
         "verdict": point.verdict,
         "reason": point.reason,
+        "remedy": point.remedy,
+        "attempt": trace.attempt,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,7 +13,7 @@ from paretobench.core.naming import suggestion
 from paretobench.scenario.batching import Batching
 from paretobench.scenario.classes import ClassName, TrafficClass, check_classes
 from paretobench.scenario.fields import StrictModel, Swept, one_of
-from paretobench.scenario.systems import LatencyModel, Model, OneOrNamed, auto_or
+from paretobench.scenario.systems import LatencyModel, Model, OneOrNamed
 from paretobench.scenario.traffic import Load, Workload
 
 
@@ -32,6 +32,7 @@ def _metric(direction: Direction | None) -> AfterValidator:
 
 
 MetricName = Annotated[str, _metric(None)]
+HalfWidth = Annotated[float, Field(gt=0, lt=1)]
 
 
 class PerSlot(StrictModel):
@@ -41,25 +42,58 @@ class PerSlot(StrictModel):
     minimum: Annotated[int, Field(ge=1)] = 1
 
 
+class Precision(StrictModel):
+    """How narrow 95% intervals must be: half their width as a share of the figure.
+
+    `throughput` is that of the objective; the others name a latency figure without its unit.
+    """
+
+    throughput: HalfWidth | None = None
+    mean_e2e: HalfWidth | None = None
+    p50_e2e: HalfWidth | None = None
+    p95_e2e: HalfWidth | None = None
+    p99_e2e: HalfWidth | None = None
+    mean_ttft: HalfWidth | None = None
+    p95_ttft: HalfWidth | None = None
+    mean_tpot: HalfWidth | None = None
+    p95_tpot: HalfWidth | None = None
+
+
 class Measure(StrictModel):
-    """How much to measure. A trial is a number of requests, run to completion."""
+    """How much to measure. A trial is a number of requests, run to completion.
+
+    Warm-up `auto` drops the larger of 10%, 200 requests and 5 × the mean E2E latency; `quick` drops
+    10%, at least a batch, and the report says so. With `precision`, configurations are repeated
+    until it is met, `max_repeats` are measured or `budget_s` have passed. `confirm` measures those
+    on the frontier again, with fresh seeds, and publishes those figures.
+    """
 
     requests: Annotated[
         Annotated[Annotated[int, Field(ge=1)], Tag("number")] | Annotated[PerSlot, Tag("per_slot")],
         Discriminator(lambda v: "per_slot" if isinstance(v, dict | PerSlot) else "number"),
     ] = PerSlot(per_slot=6, minimum=32)
-    warmup: auto_or(Annotated[int, Field(ge=0)]) = "auto"  # type: ignore[valid-type]
+    warmup: Annotated[
+        Annotated[Literal["auto", "quick"], Tag("word")]
+        | Annotated[Annotated[int, Field(ge=0)], Tag("number")],
+        Discriminator(lambda v: "word" if isinstance(v, str) else "number"),
+    ] = "auto"
     repeats: Annotated[int, Field(ge=1)] = 1
+    precision: Precision | None = None
+    max_repeats: Annotated[int, Field(ge=1)] = 10
+    budget_s: Annotated[float, Field(gt=0)] | None = None
+    confirm: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
     min_duration_s: Annotated[float, Field(ge=0)] = 0.0
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
 
 
 class Objectives(StrictModel):
-    """The two axes of the frontier."""
+    """The two axes of the frontier. The reference point of the hypervolume is throughput 0 and
+    `latency_cap`, in the unit of the latency (ms)."""
 
     throughput: Annotated[str, _metric("higher")] = "output_tokens_per_s"
     latency: Annotated[str, _metric("lower")] = "p95_e2e_ms"
+    latency_cap: Annotated[float, Field(gt=0)] = 10_000.0
 
 
 class OperatingPointGoal(StrictModel):

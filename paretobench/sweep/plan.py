@@ -42,6 +42,8 @@ from paretobench.scenario.traffic import (
 from paretobench.sweep.batchings import batching_configs
 from paretobench.sweep.loads import loads_of
 
+_WARMUP_REQUESTS = 200
+_WARMUP_E2E = 5.0  # times the mean E2E latency
 _CYCLE_WARMUP = 10  # requests; the same for every batch size, so that all measure the same cycle
 
 
@@ -98,6 +100,7 @@ def pilot_trial(scenario: Scenario, trial: Trial, max_batch_size: int) -> Trial:
         variant=trial.variant,
         num_requests=max(3 * max_batch_size, 16),
         num_warmup=max_batch_size,
+        warmup_e2e=0.0,
         min_duration_s=0.0,
     )
 
@@ -150,6 +153,7 @@ def _trial(
         workload=workload,
         num_requests=num_requests,
         num_warmup=_num_warmup(measure, num_requests, batching, load),
+        warmup_e2e=_WARMUP_E2E if measure.warmup == "auto" and _profile_of(load) is None else 0.0,
         min_duration_s=_min_duration_s(measure, load),
         timeout_s=measure.timeout_s,
         repeat=repeat,
@@ -185,7 +189,8 @@ def _num_warmup(
     if _profile_of(load) is not None:
         return _CYCLE_WARMUP
     filling = load.concurrency if isinstance(load, ClosedLoop) else batching.max_batch_size
-    return max(filling, math.ceil(0.1 * num_requests))
+    least = max(filling, math.ceil(0.1 * num_requests))
+    return least if measure.warmup == "quick" else max(least, _WARMUP_REQUESTS)
 
 
 def _min_duration_s(measure: Measure, load: LoadSpec) -> float:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import service_levels
 from paretobench.core.errors import (
@@ -200,7 +201,8 @@ class Sweep:
         self._record(writer, trial, trace, time.monotonic() - started_s)
 
     def _record(self, writer: RunWriter, trial: Trial, trace: Trace, duration_s: float) -> None:
-        point = summarize(Settings.of(trial), trace, self._levels)
+        conditions = Conditions.from_manifest(writer.manifest, trial.variant)
+        point = summarize(Settings.of(trial), trace, self._levels, conditions)
         writer.add_trial(trace, point)
         self._listener.trial_done(trial, point, duration_s)
 
