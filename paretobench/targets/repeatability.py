@@ -63,7 +63,7 @@ def measure_aa(target: Measuring, seconds: float) -> AaRun:
         pairs=tuple((b, a) if i % 2 else (a, b) for i, (a, b) in enumerate(pairs)),
         batch_size=BATCH_SIZE,
         median_step_s=statistics.median(
-            step.duration_s for _, trace in traces for step in trace.steps
+            step.duration_s / step.num_steps for _, trace in traces for step in trace.steps
         ),
         throttle_reasons=frozenset(r for text in reasons for r in text.split("|"))
         if reasons

@@ -43,7 +43,9 @@ def gpu_states(sleep: Callable[[float], None] = time.sleep) -> list[GpuState]:
         stop_nvml(nvml)
 
 
-def _gpu_state(nvml: Any, device: Any, driver: str | None, sleep: Callable[[float], None]) -> Any:
+def _gpu_state(
+    nvml: Any, device: Any, driver: str | None, sleep: Callable[[float], None]
+) -> GpuState:
     queries = NvmlQueries(nvml)  # one's refusal is not another's
 
     def ask(function: str, *arguments: Any) -> Any | None:

@@ -158,7 +158,7 @@ def _other_load(use: CpuUse, host: HostState, needed: int | None) -> Finding:
     if use.other_cores is None:
         return Finding(name="other load", found="unknown")
     found = f"{use.other_cores:.2f} of {host.cores} cores"
-    needed = host.cores if needed is None else needed
+    needed = host.cores if needed is None else min(needed, host.cores)
     if needed + use.other_cores - host.cores > OTHERS_SHARE * needed:
         return Finding(
             name="other load",
