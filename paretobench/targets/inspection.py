@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from paretobench.core.errors import IncompleteError
@@ -44,7 +44,7 @@ def inspect_machine(device: str, seconds: float, say: Callable[[str], None]) -> 
     say(f"measuring the same thing twice over, for about {seconds:g} s")
     aa, cpu_use = _measure(device, seconds)
     return MachineState(
-        gpu=_measured_on(gpus, aa),
+        gpu=_measured_on(gpus, aa, device),
         host=host,
         timer=timer,
         cpu_use=cpu_use,
@@ -91,8 +91,13 @@ def _nothing_read() -> CpuUse:
     return CpuUse(other_cores=None, steal_pct=None, swapped_bytes=None)
 
 
-def _measured_on(gpus: list[GpuState], aa: AaRun) -> GpuState | None:
-    """Return the GPU that the worker ran on, by UUID; torch spells it without `GPU-`."""
+def _measured_on(gpus: Sequence[GpuState], aa: AaRun, asked: str) -> GpuState | None:
+    """Return the GPU that the worker ran on, None for a CPU.
+
+    By UUID, which torch spells without `GPU-`; where no worker came up, the only one there is.
+    """
+    if aa.device is None:
+        return gpus[0] if len(gpus) == 1 and asked != "cpu" else None
     if aa.gpu_uuid is None:
         return None
     for gpu in gpus:

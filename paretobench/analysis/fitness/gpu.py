@@ -22,7 +22,8 @@ _SLOWED = {
 def gpu_findings(gpu: GpuState | None, aa: AaRun) -> Iterator[Finding]:
     """Yield what there is to say of the GPU; of a CPU that it measures."""
     if gpu is None:
-        yield Finding(name="GPU", found=f"none used: {aa.device_name or 'a CPU'} measures")
+        none = f"none used: {aa.device_name or 'a CPU'} measures"
+        yield Finding(name="GPU", found="unknown: nothing ran" if aa.device is None else none)
         return
     memory = "" if gpu.memory_bytes is None else f", {gpu.memory_bytes / 2**30:.0f} GiB"
     yield Finding(name="GPU", found=f"{gpu.name or 'unknown'}{memory}")
