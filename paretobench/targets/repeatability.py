@@ -26,7 +26,7 @@ _SECONDS_A_PAIR = 0.6
 _PATIENCE = 2.0  # times the seconds asked for
 _RUN_TIMEOUT_S = 20.0  # a run takes 0.3 s
 _FEWEST_REQUESTS = 2 * BATCH_SIZE
-_LOOP_REQUESTS_A_SLOT = 60  # about 1,000 steps
+_LOOP_REQUESTS_A_SLOT = 20  # about 300 steps
 
 
 class Measuring(Protocol):

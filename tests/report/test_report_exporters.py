@@ -187,8 +187,9 @@ def test_unknown_point_names_the_known_and_the_nearest(make_run, sweep):
 def test_goal_that_nothing_meets_deploys_nothing(make_run, sweep):
     goals = {"chat": {"maximize": "requests_per_s", "subject_to": {"p95_e2e_ms": 5.0}}}
     report = assemble(open_run(make_run(sweep(), goals=goals)))
-    with pytest.raises(PointNotMetError, match="p95_e2e_ms ≤ 5 binds"):
+    with pytest.raises(PointNotMetError, match="p95_e2e_ms ≤ 5 binds") as caught:
         find_deployment(report, "chat")
+    assert caught.value.exit_code == 1
 
 
 def test_simulated_figures_are_said_to_be(make_run, sweep):

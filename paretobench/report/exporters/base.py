@@ -13,7 +13,7 @@ _WIDTH = 98
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassQueue:
-    """A class's queue in a server of several, its limits its own; a higher `priority` goes first."""
+    """A class's queue in a server of several, with its limits; a higher `priority` goes first."""
 
     name: str
     max_batch_size: int
