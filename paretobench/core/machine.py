@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 class GpuState:
     """A GPU before anything of ours runs on it.
 
-    `gpu_util_pct` is the highest of a few readings; `application_clock_mhz` is what its clocks
+    `gpu_util_pct` is the lowest of a few readings; `application_clock_mhz` is what its clocks
     are set to, of `max_sm_clock_mhz` that it could do.
     """
 

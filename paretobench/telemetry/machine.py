@@ -16,7 +16,8 @@ from paretobench.telemetry.host import host_facts
 from paretobench.telemetry.queries import NvmlQueries, start_nvml, stop_nvml
 
 _NUM_UTILISATION_READINGS = 5
-_BETWEEN_READINGS_S = 0.1  # the driver averages over 1/6 s to 1 s
+_BETWEEN_READINGS_S = 0.25  # the driver averages over 1/6 s to 1 s
+_MPS_SERVER = "nvidia-cuda-mps-server"  # computes for its clients, and by itself nothing
 _SLEEP_S = 1e-3
 _NUM_TICKS = 200
 _CPUS = Path("/sys/devices/system/cpu")
@@ -63,14 +64,23 @@ def _gpu_state(
         used_bytes=None if memory is None else int(memory.used),
         persistence_mode=None if persistence is None else bool(persistence),
         mig_mode=None if mig is None else bool(mig[0]),  # now, and after the next reset
-        num_other_processes=None if processes is None else len(processes),
-        gpu_util_pct=_highest_utilisation(ask, sleep),
+        num_other_processes=None
+        if processes is None
+        else sum(not _is_mps_server(process.pid) for process in processes),
+        gpu_util_pct=_lowest_utilisation(ask, sleep),
         max_sm_clock_mhz=ask("nvmlDeviceGetMaxClockInfo", clock),
         application_clock_mhz=ask("nvmlDeviceGetApplicationsClock", clock),
     )
 
 
-def _highest_utilisation(
+def _is_mps_server(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).name() == _MPS_SERVER
+    except psutil.Error:  # in another container, perhaps
+        return False
+
+
+def _lowest_utilisation(
     ask: Callable[..., Any | None], sleep: Callable[[float], None]
 ) -> float | None:
     readings = []
@@ -80,7 +90,8 @@ def _highest_utilisation(
             break
         readings.append(float(rates.gpu))
         sleep(_BETWEEN_READINGS_S)
-    return max(readings, default=None)
+    # a job that has just ended still shows in the first of them
+    return min(readings, default=None)
 
 
 def host_state(*, cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> HostState:

@@ -29,6 +29,29 @@ def test_gpu_is_read_as_its_driver_tells(nvml: Any) -> None:
     assert nvml.users == 0
 
 
+def test_mps_server_is_no_other_process(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Process:
+        def __init__(self, pid: int) -> None:
+            if pid == 3:
+                raise psutil.NoSuchProcess(pid)
+            self.name = lambda: {1: "nvidia-cuda-mps-server", 2: "python"}[pid]
+
+    monkeypatch.setattr(psutil, "Process", Process)
+    nvml.processes = [(1, None), (2, None), (3, None)]
+    assert gpu_states(no_sleep)[0].num_other_processes == 2
+
+
+def test_job_that_has_just_ended_does_not_look_busy(
+    nvml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = iter((90, 40, 0, 0, 0))
+
+    def sleep(_s: float) -> None:
+        nvml.answers["nvmlDeviceGetUtilizationRates"] = SimpleNamespace(gpu=next(readings))
+
+    assert gpu_states(sleep)[0].gpu_util_pct == 0.0
+
+
 def test_what_the_driver_refuses_is_unknown(nvml: Any, refusal: Any) -> None:
     for name in ("PersistenceMode", "MigMode", "ApplicationsClock", "ComputeRunningProcesses"):
         nvml.errors[f"nvmlDeviceGet{name}"] = refusal["NotSupported"]()
