@@ -64,7 +64,8 @@ class WorkerTarget:
     @property
     def pid(self) -> int | None:
         """Return the worker's process id, None while there is none."""
-        return None if self._worker is None else self._worker.pid
+        worker = self._worker  # once: the telemetry's thread asks too
+        return None if worker is None else worker.pid
 
     @property
     def engine_pids(self) -> Mapping[str, int]:
@@ -87,9 +88,14 @@ class WorkerTarget:
             )
         if self._sampler is None:
             uuid = self._description.get("gpu_uuid")
-            self._probe = open_gpu_probe(uuid=uuid) if uuid else None
+            self._probe = open_gpu_probe(uuid=uuid, own_pids=self._own_pids) if uuid else None
             self._sampler = TelemetrySampler(self._probe)
             self._sampler.start()
+
+    def _own_pids(self) -> list[int]:
+        """Return the processes that use the device for this run; the telemetry's thread asks."""
+        shared = self.pid
+        return [*([] if shared is None else [shared]), *self.engine_pids.values()]
 
     def describe(self) -> Mapping[str, Any]:
         """Return what the worker said of itself when it was ready, and how engines share it."""
