@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from paretobench.core.ceilings import Ceiling
+from paretobench.analysis.limits import MULTIPLIED_AS
+from paretobench.core.ceilings import Ceiling, Ceilings
 from paretobench.scenario.systems import Model
 from paretobench.targets.messages import (
     CeilingMeasured,
@@ -17,6 +19,8 @@ from paretobench.targets.messages import (
 from paretobench.targets.worker_process import WorkerProcess
 from paretobench.targets.worker_target import worker_environment
 
+_LOG = logging.getLogger(__name__)
+_SWEEP_S = 2.0  # for the ceilings around a sweep, each time
 _OPEN_TIMEOUT_S = 300.0  # torch is loaded, perhaps from a slow disk
 _GRACE_S = 300.0  # a case has a least number of repeats, however slow the device
 
@@ -49,6 +53,16 @@ class DeviceBench:
         assert isinstance(reply, CeilingMeasured)
         return reply.ceiling
 
+    def cases_of(self, models: Sequence[Model]) -> list[str]:
+        """Return the cases that limit these models: reading, and multiplying as each of them does.
+
+        A model's `auto` is the dtype that it runs in on the device.
+        """
+        auto = "bfloat16" if str(self.system.get("device")).startswith("cuda") else "float32"
+        wanted = ["read_bandwidth", *(auto if m.dtype == "auto" else m.dtype for m in models)]
+        wanted += [MULTIPLIED_AS[m.quantization] for m in models if m.quantization is not None]
+        return [case for case in dict.fromkeys(wanted) if case in self.cases]
+
     def __enter__(self) -> DeviceBench:
         return self
 
@@ -59,3 +73,18 @@ class DeviceBench:
         traceback: TracebackType | None,
     ) -> None:
         self._worker.stop()
+
+
+def ceilings_of(models: Sequence[Model]) -> Ceilings | None:
+    """Return the ceilings that limit these models, measured in about 2 s.
+
+    None where they do not share one device and its threads. Raises EnvironmentUnfitError where
+    there is no such device, WorkerDiedError.
+    """
+    if len({(m.device, m.threads, m.omp_wait_policy) for m in models}) != 1:
+        _LOG.warning("the models do not share one device and its threads: no ceilings are measured")
+        return None
+    with DeviceBench(models[0]) as bench:
+        cases = bench.cases_of(models)
+        rows = tuple(bench.measure(case, _SWEEP_S / len(cases)) for case in cases)
+        return Ceilings(system=bench.system, rows=rows)
