@@ -36,10 +36,10 @@ def ceiling_caveats(report: Report) -> list[str]:
     if str(before.system.get("device")).startswith("cuda"):
         cause, cure = "heat, a power limit or another process", "let it cool, see to its clocks"
     return [
-        f"The device was not the same before and after the trials: {joined(apart)}, more than "
-        f"{tolerance:.0%} apart. The likely cause is {cause}, and trials in between may have met "
+        f"The device was not the same before and after the trials: {'; '.join(apart)} (more than "
+        f"{tolerance:.0%} apart). The likely cause is {cause}, and trials in between may have met "
         f"it too: {cure} (`paretobench doctor` says more) and measure again. Shares of the limit "
-        "refer to the ceilings before."
+        "are of the ceilings before."
     ]
 
 

@@ -54,7 +54,7 @@ class ConditionsRecorder:
         self._before: dict[str, Any] | None = None
         self._is_measuring = False
 
-    def before_opening(self, output_dir: Path, *, resume: bool) -> None:
+    def before_loading(self, output_dir: Path, *, resume: bool) -> None:
         """Measure the ceilings while nothing holds the device, unless a resumed run has them.
 
         Raises EnvironmentUnfitError where there is no such device: no trial could be measured.

@@ -96,8 +96,12 @@ class Sweep:
         provenance = collect_provenance(
             package_dir=Path(__file__).resolve().parents[1], ignore_pids=()
         )
-        self._conditions.before_opening(output_dir, resume=resume)
-        self._target.open()
+        if isinstance(self._target, VariantsTarget):  # it checks them, and loads none yet
+            self._target.open()
+            self._conditions.before_loading(output_dir, resume=resume)
+        else:
+            self._conditions.before_loading(output_dir, resume=resume)
+            self._target.open()
         writer = self._open_folder(output_dir, resume=resume)
         try:
             self._describe(writer, provenance)

@@ -53,16 +53,6 @@ class DeviceBench:
         assert isinstance(reply, CeilingMeasured)
         return reply.ceiling
 
-    def cases_of(self, models: Sequence[Model]) -> list[str]:
-        """Return the cases that limit these models: reading, and multiplying as each of them does.
-
-        A model's `auto` is the dtype that it runs in on the device.
-        """
-        auto = "bfloat16" if str(self.system.get("device")).startswith("cuda") else "float32"
-        wanted = ["read_bandwidth", *(auto if m.dtype == "auto" else m.dtype for m in models)]
-        wanted += [MULTIPLIED_AS[m.quantization] for m in models if m.quantization is not None]
-        return [case for case in dict.fromkeys(wanted) if case in self.cases]
-
     def __enter__(self) -> DeviceBench:
         return self
 
@@ -85,6 +75,14 @@ def ceilings_of(models: Sequence[Model]) -> Ceilings | None:
         _LOG.warning("the models do not share one device and its threads: no ceilings are measured")
         return None
     with DeviceBench(models[0]) as bench:
-        cases = bench.cases_of(models)
+        cases = [case for case in _wanted(models, bench.system) if case in bench.cases]
         rows = tuple(bench.measure(case, _SWEEP_S / len(cases)) for case in cases)
         return Ceilings(system=bench.system, rows=rows)
+
+
+def _wanted(models: Sequence[Model], system: Mapping[str, Any]) -> dict[str, None]:
+    """Return the cases that limit these models: reading, and multiplying as each of them does."""
+    auto = "bfloat16" if str(system.get("device")).startswith("cuda") else "float32"
+    dtypes = [auto if model.dtype == "auto" else model.dtype for model in models]
+    dtypes += [MULTIPLIED_AS[m.quantization] for m in models if m.quantization is not None]
+    return dict.fromkeys(["read_bandwidth", *dtypes])

@@ -12,7 +12,7 @@ from paretobench.runners.null import NullRunner
 from paretobench.serving.clock import WallClock
 from paretobench.targets.serve import serve_trial
 
-_SECONDS_EACH = 0.15
+_SECONDS_EACH = 0.1
 _MIN_TRIALS = 3
 
 
