@@ -217,10 +217,8 @@ def test_each_variant_is_counted_as_it_was_loaded(tmp_path: Path) -> None:
 
 
 def test_a_simulation_has_no_conditions(tmp_path: Path) -> None:
-    said: list[str] = []
     runner = {"kind": "latency_model", "prefill": {"base_ms": 2}, "decode": {"base_ms": 2}}
     scenario = scenario_from_mapping({**DATA, "model": None, "runner": runner})
     target = SimulatedTarget(StepTimes(prefill_base_s=0.002, decode_base_s=0.002))
     Sweep(scenario, plan_trials(scenario), target, Quiet()).run(tmp_path / "run", resume=False)
     assert manifest_of(tmp_path / "run")["conditions"] == {}
-    assert said == []
