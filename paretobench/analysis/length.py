@@ -10,15 +10,15 @@ from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, Window
 
 _LEAST_REQUESTS = 20  # of fewer, not even the median has 10 samples on either side
-_LEAST_LATENCIES = 3  # mean E2E latencies that the window spans
+_TURNS = 3  # mean E2E latencies that a window should span
+_LEAST_LATENCIES = 2.5  # and must: three turns of a closed loop span a little less by chance
 _LEAST_GROUPS = 3  # groups that were admitted to the batch
-_ROUNDING = 1 - 1e-9  # a closed loop of three batches spans three latencies exactly
 
 
 def too_short(measured: Sequence[RequestRecord], window: Window) -> Judgement | None:
     """Return the verdict where a window holds too little to tell anything.
 
-    It does with fewer than 20 requests, where it is shorter than 3 mean E2E latencies (what is in
+    It does with fewer than 20 requests, where it is shorter than 2.5 mean E2E latencies (what is in
     the system at its ends then outweighs what passes through), or where fewer than 3 groups were
     admitted: its figures are those of single batches.
     """
@@ -26,11 +26,11 @@ def too_short(measured: Sequence[RequestRecord], window: Window) -> Judgement | 
     if num < _LEAST_REQUESTS:
         return _verdict(f"only {num} requests were measured", _LEAST_REQUESTS)
     e2e_s = math.fsum(r.finished_s - r.arrival_s for r in measured if r.finished_s) / num
-    if window.duration_s < _LEAST_LATENCIES * e2e_s * _ROUNDING:
+    if window.duration_s < _LEAST_LATENCIES * e2e_s:
         return _verdict(
             f"the window of {to_ms(window.duration_s):.3g} ms spans only "
             f"{window.duration_s / e2e_s:.1f} mean E2E latencies",
-            math.ceil(num * _LEAST_LATENCIES * e2e_s / window.duration_s),
+            math.ceil(num * _TURNS * e2e_s / window.duration_s),
         )
     groups = len({record.admitted_s for record in measured})
     if groups < _LEAST_GROUPS:

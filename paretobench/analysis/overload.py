@@ -94,8 +94,7 @@ def _sign_among(
 ) -> str:
     arrived, served = _counts(records, window)
     is_less = served < _SERVED_SHARE * arrived
-    is_varying = settings.rate_profile is not None or settings.load_kind == "trace"
-    if is_varying and not is_less:
+    if not settings.is_steady and not is_less:
         return ""
     growth = _sign_of_growth(settings, records, [r for r in records if r.measured])
     if not is_less:
@@ -103,7 +102,7 @@ def _sign_among(
     share = f"served {served / arrived:.0%} of what arrived in the window"
     if growth:
         return f"{share}, and {growth}"
-    if not is_varying and arrived - served > settings.max_batch_size:
+    if settings.is_steady and arrived - served > settings.max_batch_size:
         return share
     busy = figures.get("busy_fraction") or 0.0
     occupancy = figures.get("batch_occupancy") or 0.0

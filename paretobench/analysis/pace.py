@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.analysis.judgement import Judgement
+from paretobench.core.points import Settings
 from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, StepRecord, Window
 
@@ -21,13 +22,19 @@ _STALL_SHIFT = 0.05  # of the mean E2E latency that one stall adds
 
 
 def unsteady_pace(
-    steps: Sequence[StepRecord], measured: Sequence[RequestRecord], window: Window
+    settings: Settings,
+    steps: Sequence[StepRecord],
+    measured: Sequence[RequestRecord],
+    window: Window,
 ) -> Judgement | None:
     """Return the verdict where one step stalled, or steps became slower or faster all along.
 
     Latencies alone cannot tell a stall from a busy spell; what a step computes can. Each engine's
-    steps are fitted (see `expected_s`); pace is the time taken over the time explained.
+    steps are fitted (see `expected_s`); pace is the time taken over the time explained. Loads whose
+    rate varies by design are not judged: their batches grow and shrink with time.
     """
+    if not settings.is_steady:
+        return None
     for engine in {step.engine for step in steps}:
         own = [
             s

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.analysis.judgement import Judgement
-from paretobench.analysis.pace import unsteady_pace
 from paretobench.core.points import Settings
 from paretobench.core.values import RequestRecord, Trace, Window
 
 _LITTLE = 0.03
-_MANY_LATENCIES = 20  # a window of fewer mean E2E latencies is short for Little's law
 _MSER_BATCH = 5
 _EDGE = 5  # batches that both parts must have
 _PART_BATCHES = 5  # batch means that a part's standard error comes from
@@ -26,18 +24,15 @@ _SHIFT = 0.03  # of the mean: a truncation that moves it by less does not matter
 def nonstationary(settings: Settings, trace: Trace, window: Window) -> Judgement | None:
     """Return the verdict where the window does not show one steady state.
 
-    It does not where the warm-up reaches into it (MSER-5 on the E2E latencies), where steps that
-    compute the same took longer as time went on or one of them stalled, or where Little's law
+    It does not where the warm-up reaches into it (MSER-5 on the E2E latencies) or Little's law
     fails. Loads whose rate varies by design, profiles and traces, are not judged.
     """
-    if settings.rate_profile is not None or settings.load_kind == "trace":
+    if not settings.is_steady:
         return None
     measured = [r for r in trace.requests if r.measured and r.finished_s is not None]
-    e2e_s = np.array([(r.finished_s or 0.0) - r.arrival_s for r in measured])
-    pace = unsteady_pace(trace.steps, measured, window)
-    if pace is not None:
-        return pace
-    cut = late_truncation(e2e_s)
+    finished_s = np.array([r.finished_s for r in measured], dtype=float)
+    e2e_s = finished_s - np.array([r.arrival_s for r in measured])
+    cut = late_truncation(_by_delivery(e2e_s, finished_s))
     if cut is not None:
         return Judgement(
             verdict="nonstationary",
@@ -46,6 +41,15 @@ def nonstationary(settings: Settings, trace: Trace, window: Window) -> Judgement
             remedy="raise measure.warmup, and see what the trial did at its start",
         )
     return _little(trace.requests, window, float(e2e_s.mean()), len(measured))
+
+
+def _by_delivery(
+    e2e_s: NDArray[np.float64], finished_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean latency of those delivered together, in order: a batch is one observation."""
+    _, group = np.unique(finished_s, return_inverse=True)
+    means: NDArray[np.float64] = np.bincount(group, weights=e2e_s) / np.bincount(group)
+    return means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +110,16 @@ def _error(part: NDArray[np.float64]) -> float:
 def _little(
     records: Sequence[RequestRecord], window: Window, mean_e2e_s: float, num_measured: int
 ) -> Judgement | None:
-    """Return the verdict where Little's law L = λW fails by over 3% in the window."""
+    """Return the verdict where Little's law L = λW fails by over 3% in the window.
+
+    In one shorter than 33 mean E2E latencies the requests at its two ends alone can make up more:
+    at most one latency of all that are in the system, 1/n of a window of n latencies.
+    """
     number, product = little(records, window)
     off = number / product - 1
-    if abs(off) <= _LITTLE:
-        return None
     spans = window.duration_s / mean_e2e_s
+    if abs(off) <= max(_LITTLE, 1 / spans):
+        return None
     wanted = math.ceil(num_measured * abs(off) / _LITTLE)  # what is at the ends stays the same
     return Judgement(
         verdict="nonstationary",
@@ -119,7 +127,7 @@ def _little(
         f"{product:.3g}",
         remedy=f"measure longer: about {wanted} requests (the window spans {spans:.0f} mean E2E "
         "latencies)"
-        if spans < _MANY_LATENCIES
+        if spans * _LITTLE < 1
         else "see when requests piled up or ran dry, and measure again for longer",
     )
 

@@ -10,6 +10,7 @@ from paretobench.analysis.disturbance import client_limited, disturbed, throttle
 from paretobench.analysis.judgement import Judgement
 from paretobench.analysis.length import too_short
 from paretobench.analysis.overload import overloaded, overloaded_until_timeout
+from paretobench.analysis.pace import unsteady_pace
 from paretobench.analysis.stationarity import nonstationary
 from paretobench.core.points import Settings
 from paretobench.core.units import to_ms
@@ -28,9 +29,10 @@ def judge(
 ) -> Judgement:
     """Return the verdict on a trial, its reason and the remedy: docs/verdicts.md has each rule.
 
-    What did not complete is judged first. Of several verdicts the first of the order overloaded,
-    client_limited, throttled, disturbed, too_short, nonstationary stands, and its reason names the
-    others: there is no steady state to look for in a window in which nothing can be told.
+    What did not complete is judged first. Of several verdicts the first of the order client_limited,
+    throttled, disturbed, nonstationary by its steps, overloaded, too_short, nonstationary stands,
+    and its reason names the others: a cause before what it brings about. There is no steady state
+    to look for in a window in which nothing can be told.
     """
     measured = [record for record in trace.requests if record.measured]
     failure = _failure(settings, trace, measured)
@@ -39,16 +41,18 @@ def judge(
     assert trace.window is not None
     short = too_short(measured, trace.window)
     found = [
-        overloaded(settings, trace, trace.window, figures),
         client_limited(trace, trace.window, measured, figures, conditions),
         throttled(trace, trace.window),
         disturbed(trace, trace.window, figures),
-        short if short is not None else nonstationary(settings, trace, trace.window),
+        None if short else unsteady_pace(settings, trace.steps, measured, trace.window),
+        overloaded(settings, trace, trace.window, figures),
+        short or nonstationary(settings, trace, trace.window),
     ]
     faults = [judgement for judgement in found if judgement is not None]
     if not faults:
         return Judgement(verdict="valid")
-    also = ", ".join(fault.verdict.replace("_", " ") for fault in faults[1:])
+    others = dict.fromkeys(f.verdict for f in faults if f.verdict != faults[0].verdict)
+    also = ", ".join(verdict.replace("_", " ") for verdict in others)
     return replace(faults[0], reason=faults[0].reason + (f" (also {also})" if also else ""))
 
 
