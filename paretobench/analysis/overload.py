@@ -76,14 +76,15 @@ def _sign_of_overload(
     """Return what shows that more came than could be served, empty if nothing does."""
     sign = _sign_among(settings, records, window, figures)
     names = dict.fromkeys(record.class_name for record in records)
-    if sign or len(names) < 2 or settings.rate_profile is not None:
+    if len(names) < 2 or settings.rate_profile is not None:
         return sign
-    for name in names:
-        of_class = [record for record in records if record.class_name == name]
-        sign = _sign_among(settings, of_class, window, {})
-        if sign:
-            return f"class {name}: {sign}"
-    return ""
+    of_class = {
+        name: _sign_among(settings, [r for r in records if r.class_name == name], window, {})
+        for name in names
+    }
+    signs = [f"class {name}: {its}" for name, its in of_class.items() if its]
+    # where some classes are served well, that of the others says more than that of all
+    return signs[0] if signs and (len(signs) < len(names) or not sign) else sign
 
 
 def _sign_among(

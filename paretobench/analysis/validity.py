@@ -29,10 +29,10 @@ def judge(
 ) -> Judgement:
     """Return the verdict on a trial, its reason and the remedy: docs/verdicts.md has each rule.
 
-    What did not complete is judged first. Of several verdicts the first of the order client_limited,
-    throttled, disturbed, nonstationary by its steps, overloaded, too_short, nonstationary stands,
-    and its reason names the others: a cause before what it brings about. There is no steady state
-    to look for in a window in which nothing can be told.
+    What did not complete is judged first. Of several verdicts the first of the order
+    client_limited, throttled, disturbed, nonstationary by its steps, overloaded, too_short,
+    nonstationary stands, and its reason names the others: a cause before what it brings about.
+    There is no steady state to look for in a window in which nothing can be told.
     """
     measured = [record for record in trace.requests if record.measured]
     failure = _failure(settings, trace, measured)
