@@ -22,7 +22,7 @@ from paretobench.analysis.latencies import (
     time_to_first_token_s,
     wait_s,
 )
-from paretobench.analysis.percentiles import is_low, mean_of, percentile
+from paretobench.analysis.percentiles import PERCENTILES, is_low, mean_of, percentile
 from paretobench.analysis.sla import ServiceLevels
 from paretobench.analysis.validity import judge
 from paretobench.analysis.window import (
@@ -36,7 +36,6 @@ from paretobench.core.points import Point, Settings
 from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, Trace, Window
 
-_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
 _UNKNOWN = Conditions()
 
 
@@ -120,7 +119,7 @@ def _latency_figures(samples: Mapping[str, NDArray[np.float64]]) -> dict[str, fl
             if statistic == "mean":
                 value = mean_of(samples[kind])
             else:
-                value = percentile(samples[kind], _PERCENTILES[statistic])
+                value = percentile(samples[kind], PERCENTILES[statistic])
             figures[f"{statistic}_{kind}_ms"] = None if value is None else to_ms(value)
     return figures
 
@@ -129,7 +128,7 @@ def _low_percentiles(samples: Mapping[str, NDArray[np.float64]]) -> tuple[str, .
     return tuple(
         f"{statistic}_{kind}_ms"
         for kind in LATENCY_KINDS
-        for statistic, share in _PERCENTILES.items()
+        for statistic, share in PERCENTILES.items()
         if is_low(samples[kind].size, share)
     )
 
