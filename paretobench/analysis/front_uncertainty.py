@@ -21,7 +21,7 @@ from paretobench.analysis.dominance import (
 )
 from paretobench.analysis.frontier import curve_of
 from paretobench.analysis.hypervolume import hypervolume, hypervolume_of_each
-from paretobench.analysis.resampling import resample
+from paretobench.analysis.resampling import knows_how_runs_differ, resample
 
 GAIN_EPSILON = 0.02
 COST_EPSILON = 0.05
@@ -63,9 +63,10 @@ class CurveUncertainty:
 
     `probability` is that of each valid configuration to be non-dominated, by its id; it is empty,
     and there is no band, where a configuration has one run alone and nothing says how it varies.
-    `from_one_run` says that some configuration's draws are of blocks within its only run.
-    `by_energy` are those that are non-dominated only with tokens per joule as a third objective,
-    None where the energy is not known of all. `hypervolume` is None where a latency is not positive.
+    `from_one_run` says that of some configuration there is one run alone, so that its draws do not
+    know how runs differ.
+    `by_energy` are those that are non-dominated only with tokens per joule as a third objective;
+    None where not every energy is known. `hypervolume` is None where a latency is not positive.
     """
 
     curve: tuple[str | None, str]
@@ -148,21 +149,44 @@ def _curve_uncertainty(
         if stands is None
         else {c.settings.configuration_id: float(p) for c, p in zip(rivals, stands, strict=True)},
         band=None if draws is None else attainment_band(*draws),
-        from_one_run=draws is not None and any(len(c.runs) < 2 for c in rivals),
+        from_one_run=draws is not None and not all(map(knows_how_runs_differ, rivals)),
     )
 
 
 def _draws(
     rivals: Sequence[Configuration], objectives: tuple[str, str], rng: np.random.Generator
 ) -> tuple[Floats, Floats] | None:
-    """Return throughput and latency, each [draws, rivals]; None where one does not vary at all
-    because it has but one run."""
-    found = np.empty((_NUM_RESAMPLES, len(rivals), 2))
+    """Return throughput and latency, each [draws, rivals]; None where nothing says how one
+    varies."""
+    if not all(_varies(rival, objectives) for rival in rivals):
+        return None
+    found = np.empty((_NUM_RESAMPLES, len(rivals), len(objectives)))
     for i, rival in enumerate(rivals):
-        found[:, i] = resample(rival, objectives, rng, _NUM_RESAMPLES)
-        if len(rival.runs) < 2 and (found[:, i] == found[0, i]).all():
-            return None
+        figures = np.array([_value(rival, name) for name in objectives])
+        drawn = resample(rival, objectives, rng, _NUM_RESAMPLES)
+        found[:, i] = _widened(drawn, figures, len(rival.runs))
     return found[..., 0], found[..., 1]
+
+
+def _varies(configuration: Configuration, objectives: Sequence[str]) -> bool:
+    return knows_how_runs_differ(configuration) or all(
+        name in configuration.intervals for name in objectives
+    )
+
+
+def _widened(drawn: Floats, figures: Floats, num_runs: int) -> Floats:
+    """Return the draws [draws, objectives] √(n / (n − 1)) times as far from the figures.
+
+    Draws from n runs vary less than n new runs would, by that factor (Hesterberg 2015).
+    Distances are ratios, so that nothing falls below 0.
+    """
+    if num_runs < 2:
+        return drawn
+    positive = figures > 0
+    ratios = drawn / np.where(positive, figures, 1.0)
+    wider = figures * np.maximum(ratios, 0.0) ** math.sqrt(num_runs / (num_runs - 1))
+    widened: Floats = np.where(positive, wider, drawn)
+    return widened
 
 
 def _by_energy(
@@ -182,10 +206,14 @@ def _hypervolume(
 ) -> Hypervolume | None:
     if (cost <= 0).any() or (draws is not None and (draws[1] <= 0).any()):
         return None
+    value = hypervolume(gain, cost, cap=cap)
     low = high = None
     if draws is not None:
-        low, high = np.quantile(hypervolume_of_each(*draws, cap=cap), [_LOW, _HIGH]).tolist()
-    return Hypervolume(value=hypervolume(gain, cost, cap=cap), low=low, high=high, cap=cap)
+        least, most = np.quantile(hypervolume_of_each(*draws, cap=cap), [_LOW, _HIGH])
+        # noise only ever adds to a frontier: the draws lie as far above the value as it does
+        # above the truth, so they are mirrored at it (the basic bootstrap interval)
+        low, high = max(0.0, 2 * value - float(most)), max(0.0, 2 * value - float(least))
+    return Hypervolume(value=value, low=low, high=high, cap=cap)
 
 
 def _has(configuration: Configuration, metric: str) -> bool:
