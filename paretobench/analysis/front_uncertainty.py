@@ -26,7 +26,7 @@ from paretobench.analysis.resampling import knows_how_runs_differ, resample
 GAIN_EPSILON = 0.02
 COST_EPSILON = 0.05
 ENERGY = "tokens_per_joule"
-_NUM_RESAMPLES = 1000
+NUM_RESAMPLES = 1000
 _NUM_LEVELS = 200  # throughputs at which the band is worked out
 _LOW, _HIGH = 0.025, 0.975
 
@@ -160,10 +160,10 @@ def _draws(
     varies."""
     if not all(_varies(rival, objectives) for rival in rivals):
         return None
-    found = np.empty((_NUM_RESAMPLES, len(rivals), len(objectives)))
+    found = np.empty((NUM_RESAMPLES, len(rivals), len(objectives)))
     for i, rival in enumerate(rivals):
         figures = np.array([_value(rival, name) for name in objectives])
-        drawn = resample(rival, objectives, rng, _NUM_RESAMPLES)
+        drawn = resample(rival, objectives, rng, NUM_RESAMPLES)
         found[:, i] = _widened(drawn, figures, len(rival.runs))
     return found[..., 0], found[..., 1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -27,6 +27,7 @@ FRONTIER_COLUMNS = (
     *SETTINGS_COLUMNS,
     "class",
     "num_repeats",
+    "probability_on_frontier",
     *METRICS,
     "low_percentiles",
     "verdict",
@@ -157,7 +158,7 @@ def points_csv(points: Sequence[Point]) -> bytes:
 
 
 def configuration_row(configuration: Configuration, of_class: str | None = None) -> dict[str, Any]:
-    """Return a row of `frontier.csv`, keyed by FRONTIER_COLUMNS: of all requests, or of a class."""
+    """Return a row of `frontier.csv`, of all requests or of a class, but for its probability."""
     settings = asdict(configuration.settings)
     limits = configuration.settings.class_limits().get(of_class or "", {})
     settings |= {name: limits[name] for name in limits.keys() & settings.keys()}
@@ -181,15 +182,19 @@ def _name(of_class: str | None, metric: str) -> str:
     return metric if of_class is None else qualified(of_class, metric)
 
 
-def frontier_csv(frontier: Sequence[Configuration]) -> bytes:
-    """Return `frontier.csv`: the non-dominated configurations, figures the mean of the repeats.
+def frontier_csv(
+    frontier: Sequence[Configuration], probability_of: Callable[[Configuration], float | None]
+) -> bytes:
+    """Return `frontier.csv`: the non-dominated configurations, figures the mean of the repeats,
+    and the probability of each to be non-dominated.
 
     As in `points.csv` a row stands for all requests, and one more for each class.
     """
     rows = []
     for configuration in frontier:
         names = dict.fromkeys(split_name(name)[0] for name in configuration.figures)
-        rows += [configuration_row(configuration, name) for name in {None: None, **names}]
+        own = {"probability_on_frontier": probability_of(configuration)}
+        rows += [configuration_row(configuration, name) | own for name in {None: None, **names}]
     return _csv(FRONTIER_COLUMNS, rows)
 
 

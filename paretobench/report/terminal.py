@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from paretobench.analysis.operating_points import OperatingPoint
 from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
+from paretobench.report.frontier_uncertainty import hypervolume_caption
 from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import marked, number, one_line, short_label, with_unit
@@ -37,8 +38,11 @@ def frontier_table(report: Report) -> Table:
         )
     if not report.frontier:
         table.caption = escape(empty_frontier(report))
-    elif any(set(c.low_percentiles) & set(figures) for c in report.frontier):
-        table.caption = "~ fewer than 10 samples beyond this percentile"
+        return table
+    notes = [hypervolume_caption(report)]
+    if any(set(c.low_percentiles) & set(figures) for c in report.frontier):
+        notes.append("~ fewer than 10 samples beyond this percentile")
+    table.caption = escape("\n".join(note for note in notes if note))
     return table
 
 
