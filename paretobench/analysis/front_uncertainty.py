@@ -22,6 +22,7 @@ from paretobench.analysis.dominance import (
 from paretobench.analysis.frontier import curve_of
 from paretobench.analysis.hypervolume import hypervolume, hypervolume_of_each
 from paretobench.analysis.resampling import knows_how_runs_differ, resample
+from paretobench.analysis.run_intervals import t_quantile
 
 GAIN_EPSILON = 0.02
 COST_EPSILON = 0.05
@@ -29,6 +30,7 @@ ENERGY = "tokens_per_joule"
 NUM_RESAMPLES = 1000
 _NUM_LEVELS = 200  # throughputs at which the band is worked out
 _LOW, _HIGH = 0.025, 0.975
+_Z_975 = 1.959964
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,17 +177,18 @@ def _varies(configuration: Configuration, objectives: Sequence[str]) -> bool:
 
 
 def _widened(drawn: Floats, figures: Floats, num_runs: int) -> Floats:
-    """Return the draws [draws, objectives] √(n / (n − 1)) times as far from the figures.
+    """Return the draws [draws, objectives] as far from the figures as their t-intervals reach.
 
-    Draws from n runs vary less than n new runs would, by that factor (Hesterberg 2015).
-    Distances are ratios, so that nothing falls below 0.
+    n runs drawn again vary √(1 − 1/n) times as much as n new runs would, and know their spread no
+    better than n − 1 degrees of freedom allow (Hesterberg 2015). Distances are ratios, so that
+    nothing falls below 0.
     """
     if num_runs < 2:
         return drawn
+    wider = t_quantile(num_runs - 1) / _Z_975 / math.sqrt(1 - 1 / num_runs)
     positive = figures > 0
-    ratios = drawn / np.where(positive, figures, 1.0)
-    wider = figures * np.maximum(ratios, 0.0) ** math.sqrt(num_runs / (num_runs - 1))
-    widened: Floats = np.where(positive, wider, drawn)
+    ratios = np.maximum(drawn / np.where(positive, figures, 1.0), 0.0)
+    widened: Floats = np.where(positive, figures * ratios**wider, drawn)
     return widened
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.core.points import Point
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PooledRuns:
@@ -69,3 +71,11 @@ class PooledRuns:
             last = np.where(reached, middle, last)
             first = np.where(reached, first, np.minimum(middle + 1, last))
         return self.values[first]
+
+
+def pool(runs: Sequence[Point], kind: str) -> PooledRuns | None:
+    """Return the runs' latencies of a kind, pooled; None where not every run's are at hand."""
+    if not all(kind in run.samples for run in runs):
+        return None
+    samples = [run.samples[kind] for run in runs]
+    return PooledRuns.of(samples) if sum(s.size for s in samples) else None

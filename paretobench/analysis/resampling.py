@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.percentiles import percentile_of
-from paretobench.analysis.pooling import PooledRuns
+from paretobench.analysis.pooling import PooledRuns, pool
 from paretobench.core.intervals import Interval
 from paretobench.core.points import Point
 from paretobench.core.units import to_ms
@@ -77,14 +77,6 @@ def _column(
     means: NDArray[np.float64] = np.full(len(counts), np.nan)
     np.divide(shares.sum(axis=1), totals, out=means, where=totals > 0)
     return means
-
-
-def pool(runs: Sequence[Point], kind: str) -> PooledRuns | None:
-    """Return the runs' latencies of a kind, pooled; None where not every run's are at hand."""
-    if not all(kind in run.samples for run in runs):
-        return None
-    samples = [run.samples[kind] for run in runs]
-    return PooledRuns.of(samples) if sum(s.size for s in samples) else None
 
 
 def _drawn_alone(
