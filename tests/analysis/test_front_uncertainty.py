@@ -53,7 +53,7 @@ def test_probability_is_that_of_the_mean_of_as_many_runs_being_ahead(runs: Runs)
             b=[(101.0 + 2 * i, 10.0) for i in range(10)][::-1],
         )
     )
-    # a mean of 10 runs with 9 degrees of freedom is spread by √(110 / 3 / 10) · 2.262 / 1.96 = 2.21,
+    # a mean of 10 runs is spread by √(110 / 3 / 10) · 2.262 / 1.96 = 2.21 (9 degrees of freedom),
     # so b leads by 1 where leads are spread by 3.12
     assert found.probability["b"] == pytest.approx(0.626, abs=0.04)
     assert found.probability["a"] + found.probability["b"] == pytest.approx(1.0, abs=0.05)

@@ -66,7 +66,7 @@ def _lines(plane: Plane) -> list[Line2D]:
         handles.append(legend_mark(textwrap.fill(f"a/b: {of_each}", _WRAP), marker=""))
     handles += frontier_uncertainty.legend_entries(plane)
     if any(
-        c.num_repeats > 1 and not frontier_uncertainty.has_bars(plane, c)
+        c.num_repeats > 1 and c.is_valid and not frontier_uncertainty.has_bars(plane, c)
         for c in report.configurations
     ):
         handles.append(legend_mark("single repeat", marker="o", markersize=3, color="#9aa0a6"))

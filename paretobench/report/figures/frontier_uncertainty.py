@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.analysis.front_uncertainty import Band, CurveUncertainty
 from paretobench.report.figures.canvas import INK, MUTED
 from paretobench.report.figures.encoding import legend_mark
 from paretobench.report.figures.labels import LabelPlacer
@@ -18,23 +19,29 @@ if TYPE_CHECKING:
     from paretobench.report.figures.frontier import Plane
 
 _BAND_ALPHA = 0.13
+_MAX_BANDS = 4
 _DOUBTFUL_BELOW = 0.5
 
 
 def draw_bands(plane: Plane) -> None:
-    """Draw where each curve's frontier lies in 95% of the draws, in steps, behind everything."""
-    fronts = plane.report.curves
-    for found in plane.report.uncertainties:
-        if found.band is None or found.curve not in fronts:
-            continue
-        shown = [math.isfinite(low) for low in found.band.low]
+    """Draw where each curve's frontier lies in 95% of the draws, in steps, behind everything.
+
+    Where some draws reach a throughput and others do not, the band has no upper end: it is drawn up
+    to the highest that it has elsewhere.
+    """
+    for found in _with_band(plane):
+        band = found.band
+        assert band is not None
+        finite = [high for high in band.high if math.isfinite(high)]
+        top = max(finite, default=math.inf)
+        front = plane.report.curves[found.curve]
         plane.axes.fill_between(
-            found.band.throughput,
-            [plane.up.clipped(low) for low in found.band.low],
-            [plane.up.clipped(high) for high in found.band.high],
-            where=shown,
+            [plane.across.clipped(level) for level in band.throughput],
+            [plane.up.clipped(low) for low in band.low],
+            [plane.up.clipped(min(high, max(top, low))) for low, high in _ends(band)],
+            where=[math.isfinite(low) for low in band.low],
             step="pre",  # the value at a level holds from the one before it
-            color=plane.colours.of(fronts[found.curve][0]) if plane.report.variants else INK,
+            color=plane.colours.of(front[0]) if plane.report.variants else INK,
             alpha=_BAND_ALPHA,
             lw=0,
             zorder=1.2,
@@ -83,14 +90,16 @@ def legend_entries(plane: Plane) -> list[Line2D]:
     """Return what the legend says of bars, band and doubtful points, where they are drawn."""
     report = plane.report
     handles = []
-    if any(
-        found.band is not None and found.curve in report.curves for found in report.uncertainties
-    ):
+    if _with_band(plane):
         name = "where 95% of resampled\nfrontiers lie"
-        handles.append(legend_mark(name, color=INK, linestyle="-", lw=7, alpha=_BAND_ALPHA))
-    if any(has_bars(plane, c) for c in report.configurations):
+        look = {"linestyle": "-", "lw": 7, "alpha": _BAND_ALPHA, "solid_capstyle": "butt"}
+        handles.append(legend_mark(name, color=INK, **look))
+    barred = [c for c in report.configurations if has_bars(plane, c)]
+    if barred:
+        of_one_run = all(len(c.runs) < 2 for c in barred)
+        name = f"95% interval{' within one run' if of_one_run else ''}"
         handles.append(
-            legend_mark("95% interval", marker="+", markersize=11, color=MUTED, markeredgewidth=1.3)
+            legend_mark(name, marker="+", markersize=11, color=MUTED, markeredgewidth=1.3)
         )
     if doubtful(plane):
         ring = legend_mark(
@@ -103,6 +112,17 @@ def legend_entries(plane: Plane) -> list[Line2D]:
         )
         handles.append(ring)
     return handles
+
+
+def _with_band(plane: Plane) -> list[CurveUncertainty]:
+    """Return the curves whose band is drawn: with many, bands would hide each other."""
+    fronts = plane.report.curves
+    found = [f for f in plane.report.uncertainties if f.band is not None and f.curve in fronts]
+    return found if len(fronts) <= _MAX_BANDS else []
+
+
+def _ends(band: Band) -> list[tuple[float, float]]:
+    return list(zip(band.low, band.high, strict=True))
 
 
 def _on_scale(
