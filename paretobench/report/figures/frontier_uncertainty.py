@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.front_uncertainty import Band, CurveUncertainty
@@ -57,11 +57,17 @@ def draw_bars(plane: Plane, placer: LabelPlacer, configuration: Configuration) -
     across = _on_scale(configuration, plane.report.throughput, plane.across)
     up = _on_scale(configuration, plane.report.latency, plane.up)
     on_front = configuration in plane.report.frontier
-    look = {"color": plane.colours.of(configuration), "alpha": 0.9 if on_front else 0.4}
+    look: dict[str, Any] = {
+        "color": plane.colours.of(configuration),
+        "alpha": 0.9 if on_front else 0.4,
+        "lw": 1.2,
+        "solid_capstyle": "butt",
+        "zorder": 1.8,
+    }
     for xs, ys in ((across, (y, y)), ((x, x), up)):
         if xs is None or ys is None:
             continue
-        plane.axes.plot(xs, ys, lw=1.2, solid_capstyle="butt", zorder=1.8, **look)
+        plane.axes.plot(xs, ys, **look)
         if on_front:
             placer.block_steps(xs, ys)
 
