@@ -84,11 +84,11 @@ def doubtful(plane: Plane) -> set[str]:
     """Return the ids of those who may or may not be on the frontier: who stands there in fewer
     than half of the draws, and who does not stand there but is in the ε-front or often enough in
     a draw's frontier."""
-    unlikely = [
-        c
-        for c in plane.report.frontier
-        if (probability_of(plane.report, c) or 1.0) < _DOUBTFUL_BELOW
-    ]
+    unlikely = []
+    for configuration in plane.report.frontier:
+        probability = probability_of(plane.report, configuration)
+        if probability is not None and probability < _DOUBTFUL_BELOW:
+            unlikely.append(configuration)
     return {c.settings.configuration_id for c in (*unlikely, *near_frontier(plane.report))}
 
 
