@@ -49,5 +49,5 @@ def interval_marks(
     """Return the legend's entry of the bars, none where no configuration has an interval."""
     if not any(c.intervals for c in configurations):
         return []
-    marker = "|" if upright else "_"
-    return [legend_mark("95% interval", color=MUTED, marker=marker, ms=9, mew=1.1, linestyle="")]
+    marker, label = ("|", "95% interval") if upright else ("_", "95% interval of p95")
+    return [legend_mark(label, color=MUTED, marker=marker, ms=9, mew=1.1, linestyle="")]
