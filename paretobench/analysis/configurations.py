@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paretobench.analysis.dependence import interval_notes
-from paretobench.analysis.intervals import combine_figures
+from paretobench.analysis.intervals import combine_figures, low_percentiles
 from paretobench.core.intervals import Interval
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Verdict
@@ -74,12 +74,11 @@ def _published(repeats: list[Point]) -> list[Point]:
 
 def _combine(repeats: list[Point]) -> Configuration:
     worst = min(repeats, key=lambda point: _SEVERITY.index(point.verdict))
-    low = dict.fromkeys(name for point in repeats for name in point.low_percentiles)
     figures, intervals = combine_figures(repeats)
     return Configuration(
         settings=repeats[0].settings,
         figures=figures,
-        low_percentiles=tuple(low),
+        low_percentiles=low_percentiles(repeats),
         num_repeats=len(repeats),
         verdict=worst.verdict,
         reason=worst.reason,

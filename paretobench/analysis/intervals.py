@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paretobench.analysis.percentiles import percentile_of
+from paretobench.analysis.percentiles import is_low, percentile_of
 from paretobench.analysis.pooling import PooledRuns, pool
 from paretobench.analysis.run_intervals import t_quantile
 from paretobench.core.intervals import ESTIMATED, Interval
@@ -52,6 +52,20 @@ def combine_figures(runs: Sequence[Point]) -> tuple[Figures, dict[str, Interval]
         if interval is not None:
             intervals[name] = interval
     return figures, intervals
+
+
+def low_percentiles(runs: Sequence[Point]) -> tuple[str, ...]:
+    """Return the percentiles with fewer than 10 samples beyond: of all runs' samples together, or
+    where these are not at hand, of any run's."""
+    names = dict.fromkeys(name for run in runs for name in run.low_percentiles)
+    return tuple(name for name in names if _is_low(runs, name))
+
+
+def _is_low(runs: Sequence[Point], name: str) -> bool:
+    wanted = percentile_of(name)
+    if wanted is None or not all(wanted[0] in run.samples for run in runs):
+        return True
+    return is_low(sum(run.samples[wanted[0]].size for run in runs), wanted[1])
 
 
 def _t_of_figure(name: str, values: Sequence[float]) -> Interval | None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.core.points import Point
+from paretobench.core.units import to_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,8 @@ class PooledRuns:
 
 
 def pool(runs: Sequence[Point], kind: str) -> PooledRuns | None:
-    """Return the runs' latencies of a kind, pooled; None where not every run's are at hand."""
+    """Return the runs' latencies of a kind in ms, pooled; None unless all of them are at hand."""
     if not all(kind in run.samples for run in runs):
         return None
-    samples = [run.samples[kind] for run in runs]
+    samples = [to_ms(1.0) * run.samples[kind] for run in runs]
     return PooledRuns.of(samples) if sum(s.size for s in samples) else None

@@ -12,7 +12,6 @@ from paretobench.analysis.percentiles import percentile_of
 from paretobench.analysis.pooling import PooledRuns, pool
 from paretobench.core.intervals import Interval
 from paretobench.core.points import Point
-from paretobench.core.units import to_ms
 
 _NORMAL_975 = 1.959964
 
@@ -66,7 +65,7 @@ def _column(
             pooled[kind] = pool(runs, kind)
         of_kind = pooled[kind]
         if of_kind is not None:
-            return to_ms(1.0) * of_kind.percentiles(counts, share)
+            return of_kind.percentiles(counts, share)
     values = [run.figures.get(metric) for run in runs]
     present = np.array([value is not None for value in values])
     known = np.array([np.nan if value is None else value for value in values])[present]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.core.intervals import interval_cells
 from paretobench.core.metrics import METRICS, qualified
 from paretobench.report.controllers import regret_mapping
 from paretobench.report.deploy import operating_points_mapping
@@ -56,10 +57,14 @@ def report_document(report: Report) -> dict[str, Any]:
 def _frontier_entry(report: Report, configuration: Configuration) -> dict[str, Any]:
     """Return a row of the frontier, or near it, with the figures of each class of mixed traffic."""
     by_class = {
-        name: {metric: configuration.figures.get(qualified(name, metric)) for metric in METRICS}
+        name: {
+            **{metric: configuration.figures.get(qualified(name, metric)) for metric in METRICS},
+            **interval_cells(configuration.intervals, name),
+        }
         for name in report.class_names
     }
     row = configuration_row(configuration)
+    row["interval_notes"] = configuration.interval_notes
     row["class_batching"] = configuration.settings.class_limits() or None
     row["probability_on_frontier"] = probability_of(report, configuration)
     row["on_epsilon_front"] = is_near(report, configuration)

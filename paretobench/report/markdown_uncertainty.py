@@ -22,7 +22,8 @@ from paretobench.report.frontier_uncertainty import (
 )
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
-from paretobench.report.text import markdown, marked, plural
+from paretobench.report.text import markdown, plural
+from paretobench.report.uncertainty import with_interval
 
 _MAX_ROWS = 20
 
@@ -90,7 +91,7 @@ def _rows(
     rows = []
     for c in configurations[:_MAX_ROWS]:
         row = [column.cell(c.settings) for column in settings]
-        row += [marked(c, metric) for metric in figures]
+        row += [with_interval(c, metric) for metric in figures]
         if near_too:
             row += [probability_text(probability_of(report, c))]
             row += ["yes" if is_near(report, c) else "no"]

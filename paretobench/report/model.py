@@ -104,12 +104,6 @@ class Report:
         wanted = configuration.settings.configuration_id
         return [p for p in self.points if p.settings.configuration_id == wanted]
 
-    def spread(self, configuration: Configuration, metric: str) -> tuple[float, float] | None:
-        """Return the lowest and highest repeat, None where there are not two."""
-        values = [p.figures.get(metric) for p in self.repeats_of(configuration)]
-        present = [value for value in values if value is not None]
-        return (min(present), max(present)) if len(present) > 1 else None
-
 
 def assemble(run: RunFolder) -> Report:
     """Return the report of a run folder, with no figure drawn yet.
