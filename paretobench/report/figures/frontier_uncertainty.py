@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.front_uncertainty import Band, CurveUncertainty
+from paretobench.report.figures.bars import interval_ends
 from paretobench.report.figures.canvas import INK, MUTED
 from paretobench.report.figures.encoding import legend_mark
 from paretobench.report.figures.labels import LabelPlacer
@@ -73,11 +74,9 @@ def draw_bars(plane: Plane, placer: LabelPlacer, configuration: Configuration) -
 
 
 def has_bars(plane: Plane, configuration: Configuration) -> bool:
-    """Return whether an interval of either objective is known."""
-    report = plane.report
-    return configuration.is_valid and bool(
-        configuration.intervals.keys() & {report.throughput, report.latency}
-    )
+    """Return whether a finite interval of either objective is known."""
+    objectives = (plane.report.throughput, plane.report.latency)
+    return configuration.is_valid and any(interval_ends(configuration, m) for m in objectives)
 
 
 def doubtful(plane: Plane) -> set[str]:
@@ -134,7 +133,5 @@ def _ends(band: Band) -> list[tuple[float, float]]:
 def _on_scale(
     configuration: Configuration, metric: str, scale: Scale
 ) -> tuple[float, float] | None:
-    interval = configuration.intervals.get(metric)
-    if interval is None or math.isnan(interval.low) or math.isnan(interval.high):
-        return None
-    return scale.clipped(interval.low), scale.clipped(interval.high)
+    ends = interval_ends(configuration, metric)
+    return None if ends is None else (scale.clipped(ends[0]), scale.clipped(ends[1]))
