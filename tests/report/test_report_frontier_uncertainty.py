@@ -56,7 +56,8 @@ def test_who_may_belong_on_the_frontier_is_listed_with_a_probability(make_run, c
     assert 0.05 < near["probability_on_frontier"] < 0.95
     text = text_of(report)
     cell = probability_text(near["probability_on_frontier"])
-    assert f"| closed loop ×9 | 9 | 0 ms | 795 | ~405 | {cell} | yes |" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| closed loop ×9 | 9 |")]
+    assert row.endswith(f" | {cell} | yes |")
 
 
 def test_csv_and_json_agree_on_the_probabilities(make_run, close):
