@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from paretobench.core.points import Point
 
-# requests × (1 - slots in use)²: below it `scripts/bench_coverage.py` finds nominal 95% intervals
-# of the mean to cover less than 90%, those of p95 less than 85%
-_FEWEST_MEMORIES = 60
+# requests × (1 - slots in use)² below which nominal 95% intervals covered less than 90% (means) or
+# 85% (p95): docs/uncertainty.md has the figures
+_FEWEST_MEMORIES = 100
 
 
 def interval_notes(runs: Sequence[Point], figures: Mapping[str, float | None]) -> tuple[str, ...]:

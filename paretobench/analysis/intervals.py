@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paretobench.analysis.percentiles import is_low, percentile_of
 from paretobench.analysis.pooling import PooledRuns, pool
@@ -108,8 +109,20 @@ def pooled_percentile(runs: PooledRuns, share: float) -> tuple[float, Interval]:
     if not (math.isfinite(value) and np.isfinite(left_out).all()):
         low = float(runs.percentiles(alone, share).min())
         return value, Interval(low=min(low, value), high=math.inf, method="jackknife_over_runs")
-    pseudo_values = num_runs * value - (num_runs - 1) * left_out
-    half = t_quantile(num_runs - 1) * float(np.std(pseudo_values, ddof=1)) / math.sqrt(num_runs)
+    half = t_quantile(num_runs - 1) * jackknife_error(value, left_out)
     return value, Interval(
         low=max(value - half, 0.0), high=value + half, method="jackknife_over_runs"
     )
+
+
+def jackknife_error(value: float, left_out: NDArray[np.float64]) -> float:
+    """Return the standard error of a figure of several runs, from what it is without each of them.
+
+    It is that of the mean of the pseudo-values n · value - (n - 1) · left_out (Tukey 1958).
+
+    >>> round(jackknife_error(2.0, np.array([2.5, 2.0, 1.5])), 4)
+    0.5774
+    """
+    num_runs = left_out.size
+    pseudo_values = num_runs * value - (num_runs - 1) * left_out
+    return float(np.std(pseudo_values, ddof=1)) / math.sqrt(num_runs)

@@ -7,7 +7,7 @@ that failed, was rejected or never finished counts as +inf.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,17 @@ from paretobench.core.values import RequestRecord, Trace, Window
 _UNKNOWN = Conditions()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """Figures, the percentiles with too few samples, the latencies in seconds by kind but for ITL,
+    of which there is one a token, and the figures' intervals."""
+
+    figures: dict[str, float | None]
+    low: tuple[str, ...]
+    samples: dict[str, NDArray[np.float64]]
+    intervals: dict[str, Interval]
+
+
 def summarize(
     settings: Settings,
     trace: Trace,
@@ -51,16 +62,18 @@ def summarize(
 
     Where `levels` tells classes apart, each class's figures stand beside those of all.
     """
-    figures, low, samples, intervals = _figures_of(settings, trace, levels)
+    every = _figures_of(settings, trace, levels)
+    figures, low, samples, intervals = every.figures, every.low, every.samples, every.intervals
     for name in levels.by_class:
-        own, own_low, own_samples, own_intervals = _figures_of(settings, _only(trace, name), levels)
+        of_class = _figures_of(settings, _only(trace, name), levels)
+        own = of_class.figures
         if settings.arrangement != "separate":
             own |= dict.fromkeys(STEP_FIGURES)  # steps and device serve all classes
         own |= dict.fromkeys(DEVICE_FIGURES)
         figures |= {qualified(name, metric): value for metric, value in own.items()}
-        low += tuple(qualified(name, metric) for metric in own_low)
-        intervals |= {qualified(name, metric): i for metric, i in own_intervals.items()}
-        samples |= {qualified(name, kind): of_kind for kind, of_kind in own_samples.items()}
+        low += tuple(qualified(name, metric) for metric in of_class.low)
+        intervals |= {qualified(name, metric): i for metric, i in of_class.intervals.items()}
+        samples |= {qualified(name, kind): of_kind for kind, of_kind in of_class.samples.items()}
     judgement = judge(settings, trace, figures, conditions)
     return Point(
         settings=settings,
@@ -83,16 +96,8 @@ def _only(trace: Trace, class_name: str) -> Trace:
     )
 
 
-def _figures_of(
-    settings: Settings, trace: Trace, levels: ServiceLevels
-) -> tuple[
-    dict[str, float | None],
-    tuple[str, ...],
-    dict[str, NDArray[np.float64]],
-    dict[str, Interval],
-]:
-    """Return the figures of a trace, the names of the percentiles with too few samples, the
-    latencies by kind but for ITL, of which there is one a token, and the figures' intervals."""
+def _figures_of(settings: Settings, trace: Trace, levels: ServiceLevels) -> _Measured:
+    """Return what a trace says of all its requests, and how far it may be off."""
     measured = [record for record in trace.requests if record.measured]
     figures: dict[str, float | None] = dict.fromkeys(METRICS)
     samples = _latency_samples(measured)
@@ -114,7 +119,9 @@ def _figures_of(
         of_window, rates = _window_figures(settings, trace, trace.window, levels, len(measured))
         figures |= of_window
         intervals |= rates
-    return figures, _low_percentiles(samples), kept, intervals
+    return _Measured(
+        figures=figures, low=_low_percentiles(samples), samples=kept, intervals=intervals
+    )
 
 
 def _latency_samples(measured: Sequence[RequestRecord]) -> dict[str, NDArray[np.float64]]:

@@ -11,6 +11,7 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.percentiles import percentile_of
 from paretobench.analysis.pooling import PooledRuns, pool
 from paretobench.core.intervals import Interval
+from paretobench.core.metrics import metric_of
 from paretobench.core.points import Point
 
 _NORMAL_975 = 1.959964
@@ -41,7 +42,7 @@ def resample(
                 configuration.figures.get(metric),
                 configuration.intervals.get(metric),
                 rng.standard_normal(num_resamples),
-            )
+            ).clip(max=1.0 if metric_of(metric).unit == "share" else np.inf)
             for metric in metrics
         ]
         return np.stack(columns, axis=1)
