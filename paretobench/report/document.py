@@ -7,9 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.core.intervals import interval_cells
 from paretobench.core.metrics import METRICS, qualified
 from paretobench.report.controllers import regret_mapping
 from paretobench.report.deploy import operating_points_mapping
+from paretobench.report.frontier_uncertainty import (
+    is_near,
+    near_frontier,
+    probability_of,
+    uncertainty_documents,
+)
 from paretobench.report.markdown_conditions import conditions_document
 from paretobench.report.model import DATA_FILES, Report
 from paretobench.report.points import configuration_row
@@ -26,6 +33,8 @@ def report_document(report: Report) -> dict[str, Any]:
             "state": run.manifest.get("state"),
             "objectives": {"throughput": report.throughput, "latency": report.latency},
             "frontier": [_frontier_entry(report, c) for c in report.frontier],
+            "near_frontier": [_frontier_entry(report, c) for c in near_frontier(report)],
+            **uncertainty_documents(report),
             "shifts": shift_documents(report),
             "operating_points": operating_points_mapping(report),
             "controllers": [
@@ -48,13 +57,19 @@ def report_document(report: Report) -> dict[str, Any]:
 
 
 def _frontier_entry(report: Report, configuration: Configuration) -> dict[str, Any]:
-    """Return a row of the frontier, with the figures of each class where there are classes."""
+    """Return a row of the frontier, or near it, with the figures of each class of mixed traffic."""
     by_class = {
-        name: {metric: configuration.figures.get(qualified(name, metric)) for metric in METRICS}
+        name: {
+            **{metric: configuration.figures.get(qualified(name, metric)) for metric in METRICS},
+            **interval_cells(configuration.intervals, name),
+        }
         for name in report.class_names
     }
     row = configuration_row(configuration)
+    row["interval_notes"] = configuration.interval_notes
     row["class_batching"] = configuration.settings.class_limits() or None
+    row["probability_on_frontier"] = probability_of(report, configuration)
+    row["on_epsilon_front"] = is_near(report, configuration)
     return {**row, **({"classes": by_class} if by_class else {})}
 
 

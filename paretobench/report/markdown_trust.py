@@ -11,6 +11,7 @@ from paretobench.report.markdown_validity import power_cap_caveats, warmup_cavea
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import markdown, plural
+from paretobench.report.uncertainty import interval_caveats
 
 _MAX_ROWS = 60
 _FOLD_FROM = 12
@@ -27,6 +28,7 @@ def trust_lines(report: Report) -> list[str]:
         *_memory_caveats(report),
         *warmup_caveats(report),
         *power_cap_caveats(report),
+        *interval_caveats(report),
         *_statistics_caveats(report),
     ]
     lines = [f"- {caveat}" for caveat in caveats]
@@ -102,11 +104,6 @@ def _share_waited(configuration: Configuration) -> float:
 
 def _statistics_caveats(report: Report) -> list[str]:
     caveats = []
-    if report.points and all(c.num_repeats == 1 for c in report.configurations):
-        caveats.append(
-            "One repeat each: there is no interval, and two configurations that lie close "
-            "together cannot be told apart. Set `measure.repeats` to 3 or more."
-        )
     valid = [c for c in report.configurations if c.is_valid]
     low = [c for c in valid if c.low_percentiles]
     if low:
