@@ -22,8 +22,10 @@ from paretobench.analysis.latencies import (
     time_to_first_token_s,
     wait_s,
 )
+from paretobench.analysis.limit_line import served_lengths
 from paretobench.analysis.percentiles import is_low, mean_of, percentile
 from paretobench.analysis.sla import ServiceLevels
+from paretobench.analysis.utilisation import utilisation
 from paretobench.analysis.validity import judge
 from paretobench.analysis.window import (
     DEVICE_FIGURES,
@@ -59,6 +61,8 @@ def summarize(
         figures |= {qualified(name, metric): value for metric, value in own.items()}
         low += tuple(qualified(name, metric) for metric in own_low)
         samples |= {qualified(name, kind): of_kind for kind, of_kind in own_samples.items()}
+    used = utilisation(trace, figures["busy_fraction"], conditions)
+    figures |= {} if used is None else {"mfu": used.mfu, "mbu": used.mbu}
     judgement = judge(settings, trace, figures, conditions)
     return Point(
         settings=settings,
@@ -68,6 +72,8 @@ def summarize(
         reason=judgement.reason,
         remedy=judgement.remedy,
         samples=samples,
+        binds="" if used is None else used.binds,
+        lengths=served_lengths(trace.requests),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from paretobench.core.metrics import split_name
 from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
 from paretobench.report.courses import Course, load_courses
+from paretobench.report.limits import DeviceLimits, find_limits
 from paretobench.report.manifest import goals, latency_metric, throughput_metric, variant_names
 from paretobench.report.points import load_points
 from paretobench.report.settings_text import varied_settings
@@ -29,7 +30,8 @@ DATA_FILES = ("points.csv", "frontier.csv", "operating_points.yaml", "report.md"
 class Report:
     """A run's points, its frontier and where to run; `left_out` says why a figure is not there.
 
-    `courses` are the trials under loads whose rate varies, `contests` what controllers did there.
+    `courses` are the trials under loads whose rate varies, `contests` what controllers did there;
+    `limits` are what the device allows at best.
     """
 
     run: RunFolder
@@ -39,6 +41,7 @@ class Report:
     operating_points: tuple[OperatingPoint, ...]
     courses: tuple[Course, ...] = ()
     contests: tuple[Contest, ...] = ()
+    limits: DeviceLimits = field(default_factory=DeviceLimits)
     figures: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -118,6 +121,7 @@ def assemble(run: RunFolder) -> Report:
         operating_points=tuple(_choose_all(goals(run), configurations, latency)),
         courses=tuple(courses),
         contests=tuple(find_contests(courses)),
+        limits=find_limits(run, configurations),
     )
 
 

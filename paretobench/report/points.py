@@ -28,6 +28,7 @@ FRONTIER_COLUMNS = (
     "class",
     "num_repeats",
     *METRICS,
+    "binds",
     "low_percentiles",
     "verdict",
     "reason",
@@ -166,6 +167,7 @@ def configuration_row(configuration: Configuration, of_class: str | None = None)
         "class": of_class or ALL_CLASSES,
         "num_repeats": configuration.num_repeats,
         **{name: configuration.figures.get(_name(of_class, name)) for name in METRICS},
+        "binds": "" if of_class else configuration.binds,
         "low_percentiles": " ".join(
             metric
             for class_name, metric in map(split_name, configuration.low_percentiles)

@@ -1,0 +1,123 @@
+"""The limit of the device in the frontier's picture: the line nothing can cross."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretobench.report.figures.encoding import legend_mark
+from paretobench.report.figures.labels import LabelPlacer
+from paretobench.report.figures.scales import Scale
+from paretobench.report.model import Report
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
+
+    from paretobench.analysis.limit_line import LimitLine
+    from paretobench.report.figures.frontier import Plane
+
+LIMIT_COLOUR = "#4a3f6b"
+BEYOND_COLOUR = "#d50000"
+_REACH = 2.2  # times the axis: a limit further off is named at the edge, not drawn
+_LOG_REACH = 1.4  # the same of the length of a logarithmic axis
+_NUM_HEIGHTS = 400
+
+
+def widened(across: Scale, report: Report) -> Scale:
+    """Return the scale across, longer where that brings the limit into the picture."""
+    nearest = min((d.best_throughput for d in report.limits.distances), default=math.inf)
+    if not 0 < nearest < math.inf or nearest * 1.02 < across.high:
+        return across
+    length = across.high / across.low if across.is_log else across.high - across.low
+    longest = across.low * length**_LOG_REACH if across.is_log else across.low + length * _REACH
+    return replace(across, high=nearest * 1.06) if nearest * 1.06 <= longest else across
+
+
+def draw_limit(plane: Plane, placer: LabelPlacer) -> None:
+    """Draw the limit of each curve, shade what lies beyond one, ring what was measured there."""
+    lines = plane.report.limits.lines
+    for line in lines.values():
+        xs, ys = _course(plane, line)
+        plane.axes.plot(xs, ys, color=LIMIT_COLOUR, lw=2.0, zorder=1.8)
+        placer.block_steps(xs, ys)
+        if len(lines) == 1:
+            plane.axes.fill_betweenx(
+                ys, xs, plane.across.high, color=LIMIT_COLOUR, alpha=0.10, lw=0, zorder=0.5
+            )
+            plane.axes.axhspan(
+                plane.up.low,
+                max(plane.up.low, min(line.least_latency, plane.up.high)),
+                color=LIMIT_COLOUR, alpha=0.10, lw=0, zorder=0.5,
+            )  # fmt: skip
+    for distance in plane.report.limits.beyond:
+        place = plane.place(distance.configuration)
+        if place is not None:
+            plane.axes.scatter(
+                *place, s=330, marker="o", facecolor="none", edgecolor=BEYOND_COLOUR, lw=2.4,
+                zorder=6, clip_on=False,
+            )  # fmt: skip
+
+
+def name_limit(plane: Plane, placer: LabelPlacer) -> None:
+    """Write what the line is where it runs through the picture, or how far off it is."""
+    lines = list(plane.report.limits.lines.values())
+    if not lines:
+        return
+    look: dict[str, Any] = {"fontsize": 8.5, "color": LIMIT_COLOUR, "style": "italic", "zorder": 6}
+    text = "limit of this device" if len(lines) == 1 else "limits of this device"
+    far = _far_text(plane)
+    text = text if far is None else f"{text}: {far}"
+    xs, ys = _course(plane, lines[0])
+    places = [int(share * (len(xs) - 1)) for share in (0.5, 0.7, 0.3, 0.9, 0.1, 0.0)]
+    inside = [(xs[i], ys[i]) for i in places if plane.across.low < xs[i] < plane.across.high]
+    if any(placer.at_point(text, x, y, **look) for x, y in inside):
+        return
+    least = lines[0].least_latency
+    if not (plane.up.holds(least) and placer.on_level(text, least, **look)):
+        placer.in_corner(text, **look)
+
+
+def limit_legend(plane: Plane) -> list[Line2D]:
+    """Return the legend's entries on the limit."""
+    limits = plane.report.limits
+    if not limits.lines:
+        return []
+    handles = [
+        legend_mark("limit: nothing can cross", color=LIMIT_COLOUR, linestyle="-", lw=2.0),
+    ]
+    if limits.nearest is not None:
+        handles.append(legend_mark(f"nearest point: {limits.nearest:.0%} of it", marker=""))
+    if limits.beyond:
+        ring = legend_mark(
+            "BEYOND THE LIMIT:\ncounting error", marker="o", markersize=12,
+            markerfacecolor="none", markeredgecolor=BEYOND_COLOUR, markeredgewidth=2.0,
+        )  # fmt: skip
+        handles.append(ring)
+    return handles
+
+
+def _course(plane: Plane, line: LimitLine) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the line's course inside the axes: along the least latency, then up."""
+    up, across = plane.up, plane.across
+    start = max(up.low, line.least_latency)
+    if start >= up.high:
+        return [], []
+    ys = np.geomspace(start, up.high, _NUM_HEIGHTS) if start > 0 else np.linspace(start, up.high)
+    xs = np.array([line.throughput_at(y) for y in ys])
+    if line.least_latency > up.low:
+        xs, ys = np.concatenate(([across.low], xs)), np.concatenate(([start], ys))
+    inside = np.clip(xs, across.low, across.high * 1.01)  # what is clipped runs along the edge
+    return [float(x) for x in inside], [float(y) for y in ys]
+
+
+def _far_text(plane: Plane) -> str | None:
+    """Return how far off the limit is where it does not run beside any measured point."""
+    distances = [d for d in plane.report.limits.distances if d.share]
+    if not distances or any(d.best_throughput <= plane.across.high for d in distances):
+        return None
+    nearest = min(distances, key=lambda d: d.best_throughput / d.throughput)
+    return f"{nearest.best_throughput / nearest.throughput:.1f}× to the right"
