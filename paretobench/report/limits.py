@@ -204,9 +204,6 @@ def _distance(run: RunFolder, configuration: Configuration) -> Distance | None:
     if x is None or y is None or isinstance(line, str) or not configuration.is_valid:
         return None
     best = line.throughput_at(y)
-    # noise excuses a point as far as its intervals reach, and no further
-    least_x, greatest_y = _low(configuration, throughput, x), _high(configuration, latency, y)
-    is_beyond = least_x > line.throughput_at(greatest_y * _ROUNDING) * _ROUNDING
     return Distance(
         configuration=configuration,
         throughput=x,
@@ -214,20 +211,25 @@ def _distance(run: RunFolder, configuration: Configuration) -> Distance | None:
         best_throughput=best,
         least_latency=line.latency_at(x),
         share=x / best if best > 0 else None,
-        is_beyond=is_beyond or _needs_more_than_there_is(configuration),
+        is_beyond=_is_beyond(configuration, line, x=(throughput, x), y=(latency, y)),
     )
 
 
-def _needs_more_than_there_is(configuration: Configuration) -> bool:
+def _is_beyond(
+    configuration: Configuration, line: LimitLine, *, x: tuple[str, float], y: tuple[str, float]
+) -> bool:
+    """Return whether a configuration is where none can be; `x` and `y` are names with values.
+
+    That its steps needed more than the device has, or its requests less time than they need alone,
+    is sure of any run. The line itself is crossed by what its window cut off too, so there the
+    interval of the throughput must lie beyond, and without one nothing is said.
+    """
     shares = (configuration.figures.get(name) for name in ("mfu", "mbu"))
-    return any(share is not None and share > _ROUNDING for share in shares)
-
-
-def _low(configuration: Configuration, metric: str, value: float) -> float:
-    interval = configuration.intervals.get(metric)
-    return value if interval is None else min(value, interval.low)
-
-
-def _high(configuration: Configuration, metric: str, value: float) -> float:
-    interval = configuration.intervals.get(metric)
-    return value if interval is None else max(value, interval.high)
+    if any(share is not None and share > _ROUNDING for share in shares):
+        return True
+    (throughput, _), (latency, slow) = x, y
+    of_x, of_y = (configuration.intervals.get(name) for name in (throughput, latency))
+    slow = max(slow, of_y.high) if of_y is not None else slow
+    if slow * _ROUNDING < line.least_latency:
+        return True
+    return of_x is not None and of_x.low > line.throughput_at(slow * _ROUNDING) * _ROUNDING
