@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -29,8 +30,8 @@ class Distance:
     """A valid configuration against the limit of the requests that it served.
 
     `best_throughput` is the most that any software reaches at its latency, 0 where that latency
-    itself is below any; `share` its throughput over that, None there. `least_latency` is the least
-    at its throughput. `mfu`, `mbu` are shares of 1, None where the steps are not known.
+    itself is below any; `least_latency` the least at its throughput, inf where that is above any.
+    `mfu`, `mbu` are shares of 1, None where the steps are not known.
     """
 
     configuration: Configuration
@@ -38,8 +39,22 @@ class Distance:
     latency: float
     best_throughput: float
     least_latency: float
-    share: float | None
     is_beyond: bool
+
+    @property
+    def share(self) -> float | None:
+        """The throughput over the best at this latency; None where there is none."""
+        return self.throughput / self.best_throughput if self.best_throughput > 0 else None
+
+    @property
+    def latency_share(self) -> float | None:
+        """The least latency at this throughput over the latency; None where there is none."""
+        return self.least_latency / self.latency if math.isfinite(self.least_latency) else None
+
+    @property
+    def nearest_share(self) -> float:
+        """The larger of both shares: how near the line is, in the direction in which it is."""
+        return max(self.share or 0.0, self.latency_share or 0.0)
 
     @property
     def mfu(self) -> float | None:
@@ -81,7 +96,7 @@ class DeviceLimits:
     @property
     def nearest(self) -> float | None:
         """The largest share of the limit that a configuration reached; None where none has one."""
-        return max((d.share for d in self.distances if d.share is not None), default=None)
+        return max((d.nearest_share for d in self.distances), default=None)
 
     def distance_of(self, configuration: Configuration) -> Distance | None:
         """Return a configuration's distance, None where it has none."""
@@ -149,6 +164,7 @@ _DISTANCE_FIELDS = (
     "best_throughput",
     "least_latency",
     "share",
+    "latency_share",
     "mfu",
     "mbu",
     "is_beyond",
@@ -203,14 +219,12 @@ def _distance(run: RunFolder, configuration: Configuration) -> Distance | None:
     line = _line(run, curve_of(configuration), _lengths(run, configuration))
     if x is None or y is None or isinstance(line, str) or not configuration.is_valid:
         return None
-    best = line.throughput_at(y)
     return Distance(
         configuration=configuration,
         throughput=x,
         latency=y,
-        best_throughput=best,
+        best_throughput=line.throughput_at(y),
         least_latency=line.latency_at(x),
-        share=x / best if best > 0 else None,
         is_beyond=_is_beyond(configuration, line, x=(throughput, x), y=(latency, y)),
     )
 

@@ -43,10 +43,11 @@ def limit_sections(report: Report) -> list[str]:
 
 
 _NOTE = (
-    "*Best* is the most that any software reaches at the configuration's {y} on this device, for "
-    "the requests that it served; *share* what was measured of it. MFU and MBU are counted FLOPs "
-    "and bytes a second over the ceilings, over the whole window. *Binds*: what there is most of, "
-    "and `waiting` where the device idled for longer than it read or computed."
+    "*Best there*: the most that any software reaches at this {y} on this device, for the requests "
+    "that the configuration served; *share*: what was measured of it. *Least there*: the least {y} "
+    "at this throughput, and its share of what was measured. MFU and MBU: counted FLOPs and bytes "
+    "a second over the ceilings, in the whole window. *Binds*: what there is most of, `waiting` "
+    "where the device idled for longer than it read or computed."
 )
 
 
@@ -84,6 +85,8 @@ def _distance_table(report: Report) -> list[str]:
             number(d.latency),
             number(d.best_throughput),
             f"{_percent(d.share)}{' BEYOND' if d.is_beyond else ''}",
+            number(d.least_latency),
+            _percent(d.latency_share),
             _percent(d.mfu),
             _percent(d.mbu),
         ]
@@ -91,7 +94,7 @@ def _distance_table(report: Report) -> list[str]:
     ]
     header = ["configuration", "binds"]
     figures = [short_label(report.throughput), f"{short_label(report.latency)} (ms)"]
-    figures += ["best there", "share", "MFU", "MBU"]
+    figures += ["best there", "share", "least there (ms)", "share", "MFU", "MBU"]
     return table([*header, *figures], rows, num_left=len(header))
 
 

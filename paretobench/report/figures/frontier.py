@@ -125,7 +125,7 @@ def _plane(axes: Axes, report: Report) -> Plane:
         axes=axes,
         report=report,
         across=frontier_limit.widened(throughput_scale([x for x, _ in measured]), report),
-        up=latency_scale([y for _, y in measured], limits),
+        up=frontier_limit.deepened(latency_scale([y for _, y in measured], limits), report),
         colours=colour_scale(report.configurations, report.variants),
     )
     plane.across.apply(axes, "x")

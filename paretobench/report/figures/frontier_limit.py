@@ -12,6 +12,7 @@ import numpy as np
 from paretobench.report.figures.encoding import legend_mark
 from paretobench.report.figures.labels import LabelPlacer
 from paretobench.report.figures.scales import Scale
+from paretobench.report.limits import BatchLimit, Curve
 from paretobench.report.model import Report
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 LIMIT_COLOUR = "#4a3f6b"
 BEYOND_COLOUR = "#d50000"
-_REACH = 2.2  # times the axis: a limit further off is named at the edge, not drawn
+_REACH = 2.2  # times the axis: a limit further off is named, not drawn
 _LOG_REACH = 1.4  # the same of the length of a logarithmic axis
+_ROOM = 1.12  # times the limit's distance from the axis's end: what lies beyond is shaded
 _NUM_HEIGHTS = 400
 
 
@@ -32,18 +34,34 @@ def widened(across: Scale, report: Report) -> Scale:
     nearest = min((d.best_throughput for d in report.limits.distances), default=math.inf)
     if not 0 < nearest < math.inf or nearest * 1.02 < across.high:
         return across
-    length = across.high / across.low if across.is_log else across.high - across.low
-    longest = across.low * length**_LOG_REACH if across.is_log else across.low + length * _REACH
-    return replace(across, high=nearest * 1.06) if nearest * 1.06 <= longest else across
+    if across.is_log:
+        longest, wanted = across.low * (across.high / across.low) ** _LOG_REACH, nearest * _ROOM
+    else:
+        longest = across.low + (across.high - across.low) * _REACH
+        wanted = across.low + (nearest - across.low) * _ROOM
+    return replace(across, high=wanted) if wanted <= longest else across
+
+
+def deepened(up: Scale, report: Report) -> Scale:
+    """Return the scale up, further down where that brings the least latency into the picture."""
+    least = min((line.least_latency for line in report.limits.lines.values()), default=math.inf)
+    if not 0 < least <= up.low:
+        return up
+    if up.is_log:
+        deepest, wanted = up.high * (up.low / up.high) ** _LOG_REACH, least / _ROOM
+    else:
+        deepest, wanted = up.high - (up.high - up.low) * _REACH, up.high - (up.high - least) * _ROOM
+    return replace(up, low=max(wanted, 0.0)) if wanted >= deepest else up
 
 
 def draw_limit(plane: Plane, placer: LabelPlacer) -> None:
     """Draw the limit of each curve, shade what lies beyond one, ring what was measured there."""
     lines = plane.report.limits.lines
-    for line in lines.values():
+    for curve, line in lines.items():
         xs, ys = _course(plane, line)
         plane.axes.plot(xs, ys, color=LIMIT_COLOUR, lw=2.0, zorder=1.8)
         placer.block_steps(xs, ys)
+        _draw_batch_sizes(plane, placer, curve)
         if len(lines) == 1:
             plane.axes.fill_betweenx(
                 ys, xs, plane.across.high, color=LIMIT_COLOUR, alpha=0.10, lw=0, zorder=0.5
@@ -62,6 +80,24 @@ def draw_limit(plane: Plane, placer: LabelPlacer) -> None:
             )  # fmt: skip
 
 
+def _draw_batch_sizes(plane: Plane, placer: LabelPlacer, curve: Curve) -> None:
+    """Mark on the line the best of each swept batch size."""
+    for best in _batch_sizes_on_scale(plane, curve):
+        plane.axes.scatter(
+            best.throughput, best.latency, s=22, color=LIMIT_COLOUR, lw=0, zorder=1.9
+        )
+        placer.block_point(best.throughput, best.latency, radius_px=3.0)
+
+
+def _batch_sizes_on_scale(plane: Plane, curve: Curve) -> list[BatchLimit]:
+    """Return the best of each batch size that the axes hold; of equal ones the smallest size."""
+    bests = reversed(plane.report.limits.by_batch_size[curve])
+    apart = {(round(b.throughput, 6), round(b.latency, 6)): b for b in bests}
+    return [
+        b for b in apart.values() if plane.across.holds(b.throughput) and plane.up.holds(b.latency)
+    ]
+
+
 def name_limit(plane: Plane, placer: LabelPlacer) -> None:
     """Write what the line is where it runs through the picture, or how far off it is."""
     lines = list(plane.report.limits.lines.values())
@@ -71,6 +107,9 @@ def name_limit(plane: Plane, placer: LabelPlacer) -> None:
     text = "limit of this device" if len(lines) == 1 else "limits of this device"
     far = _far_text(plane)
     text = text if far is None else f"{text}: {far}"
+    for best in _batch_sizes_on_scale(plane, next(iter(plane.report.limits.lines))):
+        small = {**look, "fontsize": 7.5}
+        placer.at_point(f"{best.batch_size}", best.throughput, best.latency, **small)
     xs, ys = _course(plane, lines[0])
     places = [int(share * (len(xs) - 1)) for share in (0.5, 0.7, 0.3, 0.9, 0.1, 0.0)]
     inside = [(xs[i], ys[i]) for i in places if plane.across.low < xs[i] < plane.across.high]
@@ -89,6 +128,9 @@ def limit_legend(plane: Plane) -> list[Line2D]:
     handles = [
         legend_mark("limit: nothing can cross", color=LIMIT_COLOUR, linestyle="-", lw=2.0),
     ]
+    if any(_batch_sizes_on_scale(plane, curve) for curve in limits.lines):
+        text = "best with so many\nrows a step"
+        handles.append(legend_mark(text, marker="o", markersize=4.5, color=LIMIT_COLOUR))
     if limits.nearest is not None:
         handles.append(legend_mark(f"nearest point: {limits.nearest:.0%} of it", marker=""))
     if limits.beyond:
@@ -119,5 +161,5 @@ def _far_text(plane: Plane) -> str | None:
     distances = [d for d in plane.report.limits.distances if d.share]
     if not distances or any(d.best_throughput <= plane.across.high for d in distances):
         return None
-    nearest = min(distances, key=lambda d: d.best_throughput / d.throughput)
-    return f"{nearest.best_throughput / nearest.throughput:.1f}× to the right"
+    least = min(d.best_throughput / d.throughput for d in distances)
+    return f"{least:.1f}× to the right" if least < 100 else "far to the right"
