@@ -80,7 +80,8 @@ class BatchLimit:
 class DeviceLimits:
     """The line of each curve, its best by batch size, each configuration's distance from it.
 
-    `why_none` says for which curves there is no line, and why.
+    By rising throughput. `why_none` says why a curve has no line of whose device or model
+    something is known.
     """
 
     lines: Mapping[Curve, LimitLine] = field(default_factory=dict)
@@ -114,6 +115,9 @@ def find_limits(run: RunFolder, configurations: Sequence[Configuration]) -> Devi
     why_none: dict[Curve, str] = {}
     for curve in dict.fromkeys(map(curve_of, configurations)):
         rivals = [c for c in configurations if curve_of(c) == curve]
+        known = conditions(run, curve[0])
+        if known.counts is None and known.ceilings is None:
+            continue  # a simulation, or a run of before they were measured
         lengths = [own for c in rivals if (own := _lengths(run, c)) is not None]
         line = _line(run, curve, np.concatenate(lengths) if lengths else None)
         if isinstance(line, str):
@@ -121,7 +125,8 @@ def find_limits(run: RunFolder, configurations: Sequence[Configuration]) -> Devi
             continue
         lines[curve] = line
         by_batch_size[curve] = _by_batch_size(line, rivals)
-        distances += [d for c in rivals if (d := _distance(run, c)) is not None]
+        found = [d for c in rivals if (d := _distance(run, c)) is not None]
+        distances += sorted(found, key=lambda d: d.throughput)
     return DeviceLimits(
         lines=lines,
         by_batch_size=by_batch_size,

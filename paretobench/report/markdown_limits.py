@@ -30,13 +30,14 @@ def beyond_text(report: Report) -> str | None:
 def limit_sections(report: Report) -> list[str]:
     """Return the section on the limit: none where the run knows nothing of its device's."""
     limits = report.limits
-    if not limits.lines:
+    if not limits.lines and not limits.why_none:
         return []
     lines = ["## Distance to the limit", ""]
     for curve in limits.lines:
         lines += [*_line_text(report, curve), ""]
-    lines += [*_distance_table(report), ""]
-    lines += [_NOTE.format(y=short_label(report.latency)), ""]
+    if limits.distances:
+        lines += [*_distance_table(report), ""]
+        lines += [_NOTE.format(y=short_label(report.latency)), ""]
     for curve, why in limits.why_none.items():
         lines += [f"No limit{_named(report, curve)}: {markdown(why)}.", ""]
     return lines

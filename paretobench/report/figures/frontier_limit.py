@@ -78,6 +78,7 @@ def draw_limit(plane: Plane, placer: LabelPlacer) -> None:
                 *place, s=330, marker="o", facecolor="none", edgecolor=BEYOND_COLOUR, lw=2.4,
                 zorder=6, clip_on=False,
             )  # fmt: skip
+            placer.block_point(*place, radius_px=21.0)
 
 
 def _draw_batch_sizes(plane: Plane, placer: LabelPlacer, curve: Curve) -> None:
@@ -113,8 +114,9 @@ def name_limit(plane: Plane, placer: LabelPlacer) -> None:
     xs, ys = _course(plane, lines[0])
     places = [int(share * (len(xs) - 1)) for share in (0.5, 0.7, 0.3, 0.9, 0.1, 0.0)]
     inside = [(xs[i], ys[i]) for i in places if plane.across.low < xs[i] < plane.across.high]
-    if any(placer.at_point(text, x, y, **look) for x, y in inside):
-        return
+    for near_only in (True, False):  # rather elsewhere than on another line
+        if any(placer.at_point(text, x, y, near_only=near_only, **look) for x, y in inside):
+            return
     least = lines[0].least_latency
     if not (plane.up.holds(least) and placer.on_level(text, least, **look)):
         placer.in_corner(text, **look)
@@ -131,7 +133,7 @@ def limit_legend(plane: Plane) -> list[Line2D]:
     if any(_batch_sizes_on_scale(plane, curve) for curve in limits.lines):
         text = "best with so many\nrows a step"
         handles.append(legend_mark(text, marker="o", markersize=4.5, color=LIMIT_COLOUR))
-    if limits.nearest is not None:
+    if limits.nearest is not None and not limits.beyond:
         handles.append(legend_mark(f"nearest point: {limits.nearest:.0%} of it", marker=""))
     if limits.beyond:
         ring = legend_mark(
