@@ -19,7 +19,7 @@ from paretobench.core.values import Phase, StepRecord, Trace
 Binding = Literal["weights", "kv", "arithmetic"]
 
 # The rate that quantised layers may reach beside that of the model's own dtype.
-_MULTIPLIED_AS = {"int8": "int8", "fp8": "float8_e4m3fn"}
+MULTIPLIED_AS = {"int8": "int8", "fp8": "float8_e4m3fn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def rates_of(counts: ModelCounts, ceilings: Ceilings) -> Rates | None:
         return None
     linear_rate = rate
     if counts.quantization is not None:
-        linear_rate = max(rate, ceilings.flop_per_s(_MULTIPLIED_AS[counts.quantization]) or 0.0)
+        linear_rate = max(rate, ceilings.flop_per_s(MULTIPLIED_AS[counts.quantization]) or 0.0)
     return Rates(
         read_bytes_per_s=bandwidth, linear_flop_per_s=linear_rate, attention_flop_per_s=rate
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.analysis.client import loop_cost_share
 from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.latencies import (
     e2e_latency_s,
@@ -52,9 +53,9 @@ def summarize(
 
     Where `levels` tells classes apart, each class's figures stand beside those of all.
     """
-    figures, low, samples = _figures_of(settings, trace, levels)
+    figures, low, samples = _figures_of(settings, trace, levels, conditions)
     for name in levels.by_class:
-        own, own_low, own_samples = _figures_of(settings, _only(trace, name), levels)
+        own, own_low, own_samples = _figures_of(settings, _only(trace, name), levels, conditions)
         if settings.arrangement != "separate":
             own |= dict.fromkeys(STEP_FIGURES)  # steps and device serve all classes
         own |= dict.fromkeys(DEVICE_FIGURES)
@@ -87,7 +88,7 @@ def _only(trace: Trace, class_name: str) -> Trace:
 
 
 def _figures_of(
-    settings: Settings, trace: Trace, levels: ServiceLevels
+    settings: Settings, trace: Trace, levels: ServiceLevels, conditions: Conditions
 ) -> tuple[dict[str, float | None], tuple[str, ...], dict[str, NDArray[np.float64]]]:
     """Return the figures of a trace, the names of the percentiles with too few samples, and the
     latencies by kind but for ITL, of which there is one a token."""
@@ -104,6 +105,7 @@ def _figures_of(
     figures["sla_attainment"] = levels.attainment(measured)
     if trace.window is not None and trace.window.duration_s > 0:
         figures |= _window_figures(settings, trace, trace.window, levels)
+        figures["loop_cost_share"] = loop_cost_share(trace.steps, trace.window, conditions)
     kept = {kind: of_kind for kind, of_kind in samples.items() if kind != "itl"}
     return figures, _low_percentiles(samples), kept
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
+    from paretobench.sweep.conditions import MeasureCeilings
     from paretobench.targets.base import Target
 
 
@@ -24,11 +25,13 @@ def measure(
     command: str,
     resume: bool,
     retry_failed: bool = False,
+    ceilings: MeasureCeilings | None = None,
     json: bool = False,
 ) -> NoReturn:
     """Measure the trials, write the report, print the answer and exit with the run's code.
 
-    `durations_s` are the estimates that the remaining time is told from.
+    `durations_s` are the estimates that the remaining time is told from; `ceilings` measures those
+    of the device.
     """
     from paretobench.cli.outcome import finish
     from paretobench.cli.progress import Progress
@@ -41,7 +44,7 @@ def measure(
     interrupted = False
     try:
         with Progress(scenario, trials, durations_s) as progress:
-            Sweep(scenario, trials, target, progress).run(
+            Sweep(scenario, trials, target, progress, ceilings=ceilings).run(
                 folder, resume=resume, retry_failed=retry_failed
             )
     except KeyboardInterrupt:

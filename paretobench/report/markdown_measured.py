@@ -18,6 +18,7 @@ from paretobench.report.manifest import (
     systems,
     workload_facts,
 )
+from paretobench.report.markdown_conditions import condition_facts
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
 from paretobench.report.settings_text import policy_label
@@ -49,6 +50,7 @@ def measured_lines(report: Report) -> list[str]:
         ("Host", _host(report)),
         *(("GPU", line) for line in _gpus(report)),
         ("Threads", _threads(report)),
+        *condition_facts(report),
         ("Swept", _swept(report)),
         ("Trials", _trials(report)),
         ("Seeds", _listed(section(run.manifest, "provenance", "seeds"), "measure", "model")),
