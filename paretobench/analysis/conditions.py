@@ -15,7 +15,8 @@ class Conditions:
     """The conditions of one system's trials; what is not known is empty or None.
 
     `loop_cost_s` is what a step of the serving loop itself takes, by batch size, measured with the
-    null runner. `ceilings` are the device's, measured before the trials; `counts` the model's.
+    null runner. `ceilings` are the device's, of each rate the better of before and after the
+    trials; `counts` are the model's.
     """
 
     loop_cost_s: Mapping[int, float] = field(default_factory=dict)
@@ -30,11 +31,12 @@ class Conditions:
         """
         found = manifest.get("conditions") or {}
         cost_us = found.get("loop_cost_us") or {}
-        ceilings = found.get("ceilings_before")
+        measured = [found.get(f"ceilings_{when}") for when in ("before", "after")]
+        before, after = (None if c is None else Ceilings.from_dict(c) for c in measured)
         counts = (found.get("counts") or {}).get(variant or "")
         return cls(
             loop_cost_s={int(size): float(us) * 1e-6 for size, us in cost_us.items()},
-            ceilings=None if ceilings is None else Ceilings.from_dict(ceilings),
+            ceilings=after if before is None else before.or_better(after),
             counts=None if counts is None else ModelCounts(**counts),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,6 +48,11 @@ class Configuration:
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     runs: tuple[Point, ...] = ()
     interval_notes: tuple[str, ...] = ()
+
+    @property
+    def binds(self) -> str:
+        """What binds most of the runs; empty where that is not known."""
+        return Counter(run.binds for run in self.runs).most_common(1)[0][0] if self.runs else ""
 
     @property
     def is_confirmed(self) -> bool:

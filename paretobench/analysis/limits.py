@@ -65,8 +65,17 @@ class StepLimit:
         return self.least_s / duration_s
 
 
-def step_limit(counts: ModelCounts, ceilings: Ceilings, work: StepWork) -> StepLimit | None:
-    """Return the least time of a step; None where the device's rates were not measured.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """The ceilings that hold for one model: of reading, of its linear layers, of attention."""
+
+    read_bytes_per_s: float
+    linear_flop_per_s: float
+    attention_flop_per_s: float
+
+
+def rates_of(counts: ModelCounts, ceilings: Ceilings) -> Rates | None:
+    """Return the rates that a model is held to; None where the device's were not measured.
 
     Quantised linear layers are held to the faster of their own rate and the model's dtype's.
     """
@@ -76,14 +85,24 @@ def step_limit(counts: ModelCounts, ceilings: Ceilings, work: StepWork) -> StepL
     linear_rate = rate
     if counts.quantization is not None:
         linear_rate = max(rate, ceilings.flop_per_s(MULTIPLIED_AS[counts.quantization]) or 0.0)
+    return Rates(
+        read_bytes_per_s=bandwidth, linear_flop_per_s=linear_rate, attention_flop_per_s=rate
+    )
+
+
+def step_limit(counts: ModelCounts, ceilings: Ceilings, work: StepWork) -> StepLimit | None:
+    """Return the least time of a step; None where the device's rates were not measured."""
+    rates = rates_of(counts, ceilings)
+    if rates is None:
+        return None
     weight_bytes, kv_bytes = counts.step_weight_bytes(work), counts.step_kv_bytes(work)
     linear, attention = counts.linear_flops(work), counts.attention_flops(work)
     return StepLimit(
         weight_bytes=weight_bytes,
         kv_bytes=kv_bytes,
         flops=linear + attention,
-        memory_s=(weight_bytes + kv_bytes) / bandwidth,
-        arithmetic_s=linear / linear_rate + attention / rate,
+        memory_s=(weight_bytes + kv_bytes) / rates.read_bytes_per_s,
+        arithmetic_s=linear / rates.linear_flop_per_s + attention / rates.attention_flop_per_s,
     )
 
 

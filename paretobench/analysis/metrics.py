@@ -22,10 +22,12 @@ from paretobench.analysis.latencies import (
     time_to_first_token_s,
     wait_s,
 )
+from paretobench.analysis.limit_line import served_lengths
 from paretobench.analysis.percentiles import PERCENTILES, is_low, mean_of, percentile
 from paretobench.analysis.rates import delivered_in, rate_intervals
 from paretobench.analysis.run_intervals import latency_intervals, mean_interval
 from paretobench.analysis.sla import ServiceLevels
+from paretobench.analysis.utilisation import utilisation
 from paretobench.analysis.validity import judge
 from paretobench.analysis.window import (
     DEVICE_FIGURES,
@@ -75,6 +77,8 @@ def summarize(
         low += tuple(qualified(name, metric) for metric in of_class.low)
         intervals |= {qualified(name, metric): i for metric, i in of_class.intervals.items()}
         samples |= {qualified(name, kind): of_kind for kind, of_kind in of_class.samples.items()}
+    used = utilisation(trace, figures["busy_fraction"], conditions)
+    figures |= {} if used is None else {"mfu": used.mfu, "mbu": used.mbu}
     judgement = judge(settings, trace, figures, conditions)
     return Point(
         settings=settings,
@@ -85,6 +89,8 @@ def summarize(
         remedy=judgement.remedy,
         intervals=intervals,
         samples=samples,
+        binds="" if used is None else used.binds,
+        lengths=served_lengths(trace.requests),
     )
 
 

@@ -64,7 +64,7 @@ def steps_in_window(
         "mean_batch_size": mean_batch_size,
         "batch_occupancy": mean_batch_size
         / sum(engines[name]["max_batch_size"] for name in present),
-        "padding_waste": _padding_waste(steps, _share_inside(steps, window)),
+        "padding_waste": _padding_waste(steps, share_inside(steps, window)),
     }
 
 
@@ -79,7 +79,7 @@ def _one_engine(
         mean_batch_size = float(batch_size @ inside) / busy_s
         figures["mean_batch_size"] = mean_batch_size
         figures["batch_occupancy"] = mean_batch_size / max_batch_size
-        figures["padding_waste"] = _padding_waste(steps, _share_inside(steps, window))
+        figures["padding_waste"] = _padding_waste(steps, share_inside(steps, window))
     return figures
 
 
@@ -91,7 +91,7 @@ def _seconds_inside(steps: Sequence[StepRecord], window: Window) -> NDArray[np.f
     return inside.clip(min=0.0)
 
 
-def _share_inside(steps: Sequence[StepRecord], window: Window) -> NDArray[np.float64]:
+def share_inside(steps: Sequence[StepRecord], window: Window) -> NDArray[np.float64]:
     """Return the share of each step that lies in the window, shape [steps]."""
     duration = np.array([step.duration_s for step in steps])
     share: NDArray[np.float64] = _seconds_inside(steps, window) / np.maximum(duration, 1e-12)

@@ -42,6 +42,10 @@ def limits(
     context: Annotated[
         int, typer.Option(min=1, help="Tokens of a decode row's context, and of the prompt.")
     ] = 1024,
+    output_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Length of answers to prompts of --context: their best, too."),
+    ] = None,
     run: Annotated[
         Path | None, typer.Option(help="Run folder: hold its measured steps against the limits.")
     ] = None,
@@ -55,7 +59,8 @@ def limits(
 
     _check(device, seconds, dtype, quantization)
     sizes = limits_model.batch_sizes(max_batch_size)
-    configs = {name: limits_model.read_config(name, context) for name in model or ()}
+    longest = context + (output_tokens or 1) - 1
+    configs = {name: limits_model.read_config(name, longest) for name in model or ()}
     measured = None if run is None else limits_run.open_measured_run(run)
     if output_dir is not None:
         limits_output.make_folder(output_dir)
@@ -69,6 +74,7 @@ def limits(
             quantization=quantization,
             batch_sizes=sizes,
             context=context,
+            output_tokens=output_tokens,
         )
         for name, config in configs.items()
     ]

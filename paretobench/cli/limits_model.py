@@ -17,6 +17,7 @@ from paretobench.analysis.counts import (
     prefill_work,
 )
 from paretobench.analysis.limits import StepLimit, step_limit
+from paretobench.cli.limits_requests import RequestLimits, request_limits
 from paretobench.cli.options import integers
 from paretobench.core.ceilings import Ceilings
 from paretobench.core.errors import UserInputError
@@ -38,6 +39,7 @@ class ModelLimits:
     counts: ModelCounts
     decode: tuple[tuple[int, StepLimit | None], ...]
     prefill: StepLimit | None
+    requests: RequestLimits | None = None  # where the length of the answers was given
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold; missing is None."""
@@ -57,6 +59,7 @@ class ModelLimits:
                 for size, limit in self.decode
             ],
             "prefill": _row(self.prefill),
+            "requests": None if self.requests is None else self.requests.to_dict(),
         }
 
 
@@ -100,6 +103,7 @@ def limits_of(
     quantization: str | None,
     batch_sizes: Sequence[int],
     context: int,
+    output_tokens: int | None = None,
 ) -> ModelLimits:
     """Return the least times of a model; `auto` is the dtype that it would run in on the device."""
     if dtype == "auto":
@@ -114,6 +118,15 @@ def limits_of(
             for size in batch_sizes
         ),
         prefill=step_limit(counts, ceilings, prefill_work(context)),
+        requests=None
+        if output_tokens is None
+        else request_limits(
+            counts,
+            ceilings,
+            prompt_tokens=context,
+            output_tokens=output_tokens,
+            batch_sizes=batch_sizes,
+        ),
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from paretobench.cli import limits_tables as tables
 from paretobench.cli.limits_model import ModelLimits
 from paretobench.cli.limits_run import RunSteps
@@ -104,6 +106,8 @@ def show(found: Found, output_dir: Path | None, *, json: bool) -> None:
     for model in found.models:
         print_table(tables.model_table(model))
         print(tables.prefill_line(model))
+        if model.requests is not None:
+            print_table(model.requests.table(f"Best of {escape(model.name)}"))
     if found.steps is not None:
         print_table(tables.run_table(found.steps))
     print(_next_step(found, output_dir))

@@ -29,6 +29,7 @@ def finish(folder: Path, *, command: str, interrupted: bool, json: bool) -> NoRe
         print(json_module.dumps(report_document(report), indent=1, allow_nan=False))
     else:
         _print_answer(report, folder)
+    _warn_beyond_limit(report)
     code = _INTERRUPTED if interrupted else exit_code(report)
     _print_state(report, folder, command, code)
     raise typer.Exit(code)
@@ -57,6 +58,14 @@ def _print_answer(report: Report, folder: Path) -> None:
     if report.operating_points:
         print_table(operating_points_table(report))
     print(f"Wrote {folder / 'frontier.png'}. Read {folder / 'report.md'}")
+
+
+def _warn_beyond_limit(report: Report) -> None:
+    from paretobench.report import beyond_text
+
+    wrong = beyond_text(report)
+    if wrong is not None:
+        print(f"warning: {wrong}", file=sys.stderr)
 
 
 def _print_state(report: Report, folder: Path, command: str, code: int) -> None:

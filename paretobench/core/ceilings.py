@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 Quantity = Literal["read_bandwidth", "matmul"]
@@ -74,6 +74,18 @@ class Ceilings:
         names = [field.name for field in fields(Ceiling)]
         rows = (Ceiling(**{name: row[name] for name in names}) for row in content["limits"])
         return cls(system=dict(content["system"]), rows=tuple(rows))
+
+    def or_better(self, other: Ceilings | None) -> Ceilings:
+        """Return the ceilings with those of another measurement of the same device beside them:
+        of each rate the better counts, for a limit is what can be reached at best.
+
+        >>> row = Ceiling(quantity="read_bandwidth", dtype="float32", method="", shape="",
+        ...               unit="B/s", best_per_s=1e9)
+        >>> before = Ceilings(system={}, rows=(row,))
+        >>> before.or_better(before).read_bytes_per_s, before.or_better(None) == before
+        (1000000000.0, True)
+        """
+        return self if other is None else replace(self, rows=(*self.rows, *other.rows))
 
     def _best(self, quantity: Quantity, dtype: str | None) -> float | None:
         rates = (

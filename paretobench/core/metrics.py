@@ -63,6 +63,8 @@ METRICS: dict[str, Metric] = {
         _metric("batch_occupancy", "share", "higher", "batch occupancy"),
         _metric("padding_waste", "share", "lower", "padding waste"),
         _metric("busy_fraction", "share", None, "busy fraction"),
+        _metric("mfu", "share", None, "MFU"),
+        _metric("mbu", "share", None, "MBU"),
         _metric("gpu_util_pct", "%", None, "GPU utilisation"),
         _metric("sm_util_pct", "%", None, "SM activity"),
         _metric("tensor_util_pct", "%", None, "tensor core activity"),

@@ -146,7 +146,9 @@ class Point:
 
     `samples` are the latencies of the measured requests in the order they arrived, in seconds, by
     kind (`e2e`, `ttft`, `tpot`, `queue`; of a class `chat.e2e`); inf: not delivered. Empty where
-    the raw files are not at hand.
+    the raw files are not at hand. So are `lengths`, prompt and output tokens of the requests that
+    were served, shape [requests, 2]. `binds` says what keeps throughput from being higher: weights,
+    kv, arithmetic or waiting; empty where the device's limits are not known.
     """
 
     settings: Settings
@@ -159,6 +161,8 @@ class Point:
     samples: Mapping[str, NDArray[np.float64]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    lengths: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    binds: str = ""
 
     @property
     def class_names(self) -> list[str]:
@@ -190,6 +194,7 @@ class Point:
             reason=str(first["reason"] or ""),
             remedy=str(first.get("remedy") or ""),
             intervals=intervals,
+            binds=str(first.get("binds") or ""),
         )
 
     def _row(self, of_class: str | None) -> dict[str, Any]:
@@ -201,6 +206,7 @@ class Point:
             **own,
             "class": of_class or ALL_CLASSES,
             **{name: self.figures.get(_name(of_class, name)) for name in METRICS},
+            "binds": "" if of_class else self.binds,
             **interval_cells(self.intervals, of_class),
             "low_percentiles": " ".join(split_name(name)[1] for name in low),
             "verdict": self.verdict,
@@ -217,6 +223,7 @@ POINT_COLUMNS: tuple[str, ...] = (
     *(f.name for f in fields(Settings)),
     "class",
     *METRICS,
+    "binds",
     *INTERVAL_BOUNDS,
     METHOD_COLUMN,
     "low_percentiles",

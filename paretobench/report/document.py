@@ -17,6 +17,7 @@ from paretobench.report.frontier_uncertainty import (
     probability_of,
     uncertainty_documents,
 )
+from paretobench.report.limits import limits_document
 from paretobench.report.markdown_conditions import conditions_document
 from paretobench.report.model import DATA_FILES, Report
 from paretobench.report.points import configuration_row
@@ -47,6 +48,7 @@ def report_document(report: Report) -> dict[str, Any]:
                 for contest in report.contests
                 for regret in contest.regrets
             ],
+            "limit": limits_document(report.limits),
             "conditions": conditions_document(run),
             "verdicts": report.verdicts,
             "files": [*DATA_FILES, *(path.name for path in report.figures)],

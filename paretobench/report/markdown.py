@@ -18,6 +18,7 @@ from paretobench.report.frontier_uncertainty import (
 from paretobench.report.manifest import device_name, is_simulated, model_name
 from paretobench.report.markdown_classes import class_sections
 from paretobench.report.markdown_controllers import controller_lines
+from paretobench.report.markdown_limits import beyond_text, limit_sections
 from paretobench.report.markdown_measured import measured_lines, reproduce_lines
 from paretobench.report.markdown_table import table
 from paretobench.report.markdown_trust import trust_lines
@@ -45,7 +46,9 @@ def report_markdown(report: Report) -> bytes:
     """Return `report.md`."""
     name = markdown(str(report.run.manifest.get("name") or report.run.path.name))
     drawn = {path.name for path in report.figures}
-    lines = [f"# {name}", "", _answer(report), ""]
+    wrong = beyond_text(report)
+    lines = [f"# {name}", "", *([f"**{markdown(wrong)}**", ""] if wrong else [])]
+    lines += [_answer(report), ""]
     if "frontier.png" in drawn:
         lines += ["![Throughput against latency, and the frontier](frontier.png)", ""]
     lines += ["## Frontier", "", *_frontier_lines(report), *uncertainty_lines(report), ""]
@@ -53,6 +56,7 @@ def report_markdown(report: Report) -> bytes:
     if report.variants:
         lines += ["## Shift between curves", "", *_shift_lines(report), ""]
     lines += ["## Operating points", "", *_operating_point_lines(report), ""]
+    lines += limit_sections(report)
     lines += class_sections(report)
     if report.contests:
         lines += ["## Controllers against fixed batch sizes", ""]

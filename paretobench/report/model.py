@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from paretobench.core.metrics import split_name
 from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
 from paretobench.report.courses import Course, load_courses
+from paretobench.report.limits import DeviceLimits, find_limits
 from paretobench.report.manifest import (
     goals,
     latency_cap,
@@ -40,7 +41,8 @@ class Report:
     """A run's points, its frontier and where to run; `left_out` says why a figure is not there.
 
     `uncertainties` say, a curve each, who may belong on it and how much it wins.
-    `courses` are the trials under loads whose rate varies, `contests` what controllers did there.
+    `courses` are the trials under loads whose rate varies, `contests` what controllers did there;
+    `limits` are what the device allows at best.
     """
 
     run: RunFolder
@@ -51,6 +53,7 @@ class Report:
     uncertainties: tuple[CurveUncertainty, ...] = ()
     courses: tuple[Course, ...] = ()
     contests: tuple[Contest, ...] = ()
+    limits: DeviceLimits = field(default_factory=DeviceLimits)
     figures: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -131,6 +134,7 @@ def assemble(run: RunFolder) -> Report:
         ),
         courses=tuple(courses),
         contests=tuple(find_contests(courses)),
+        limits=find_limits(run, configurations),
     )
 
 

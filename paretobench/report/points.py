@@ -30,6 +30,7 @@ FRONTIER_COLUMNS = (
     "num_repeats",
     "probability_on_frontier",
     *METRICS,
+    "binds",
     *INTERVAL_BOUNDS,
     METHOD_COLUMN,
     "low_percentiles",
@@ -176,6 +177,7 @@ def configuration_row(configuration: Configuration, of_class: str | None = None)
         "class": of_class or ALL_CLASSES,
         "num_repeats": configuration.num_repeats,
         **{name: configuration.figures.get(_name(of_class, name)) for name in METRICS},
+        "binds": "" if of_class else configuration.binds,
         **interval_cells(configuration.intervals, of_class),
         "low_percentiles": " ".join(
             metric

@@ -175,6 +175,19 @@ def test_a_model_gets_its_least_step_for_each_batch_size(run: Run) -> None:
     assert "Least prefill of a prompt of 112 tokens" in result.out
 
 
+def test_given_the_length_of_answers_the_best_of_whole_requests_is_said(run: Run) -> None:
+    arguments = ("--model", "mini", "--max-batch-size", "1,64", "--context", "112")
+    result = run("limits", *arguments, "--output-tokens", "33", "--json")
+    found = json.loads(result.out)["models"][0]
+    one, many = found["requests"]["by_batch_size"]
+    steps_ms = 32 * found["decode"][0]["least_step_ms"]  # whose context is a little shorter
+    assert one["e2e_ms"] == pytest.approx(found["prefill"]["least_step_ms"] + steps_ms, rel=0.002)
+    flops_s = many["output_tokens_per_s"] / 33 * (found["prefill"]["flops"] + 32 * 205.4e6)
+    assert flops_s == pytest.approx(FLOPS, rel=0.01)  # at 64 rows arithmetic binds
+    shown = run("limits", *arguments, "--output-tokens", "33").out
+    assert "requests of 112 tokens in, 33 out" in shown
+
+
 def test_json_is_one_document_with_ceilings_and_models(run: Run) -> None:
     result = run("limits", "--model", "nano", "--model", "mini", "--json", "--quantization", "int8")
     document = json.loads(result.out)
@@ -295,6 +308,7 @@ def test_a_run_of_no_model_or_without_raw_files_exits_2(
         (["--model", "owner/name"], "expected a preset or a checkpoint folder"),
         (["--model", "./none"], "expected the folder of a checkpoint"),
         (["--model", "nano", "--context", "99999"], "nano's 40960 positions, found 99999"),
+        (["--model", "nano", "--output-tokens", "40960"], "nano's 40960 positions, found 41983"),
         (["--run", "none"], "expected a run folder"),
         (["--output-dir", "file"], "cannot be made"),
     ],

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.frontier import find_frontier
 from paretobench.core.metrics import axis_label
-from paretobench.report.figures import frontier_labels, frontier_legend, frontier_uncertainty
+from paretobench.report.figures import (
+    frontier_labels,
+    frontier_legend,
+    frontier_limit,
+    frontier_uncertainty,
+)
 from paretobench.report.figures.canvas import INK, MUTED, new_figure
 from paretobench.report.figures.encoding import (
     VERDICT_MARKS,
@@ -73,6 +78,7 @@ def draw_frontier(report: Report) -> Figure:
         return figure
     placer = LabelPlacer(axes)
     _draw_limits(plane)
+    frontier_limit.draw_limit(plane, placer)
     frontier_uncertainty.draw_bands(plane)
     _draw_staircase_of_each(plane, placer)
     _draw_staircases(plane, placer)
@@ -126,8 +132,8 @@ def _plane(axes: Axes, report: Report) -> Plane:
     plane = Plane(
         axes=axes,
         report=report,
-        across=throughput_scale([x for x, _ in measured]),
-        up=latency_scale([y for _, y in measured], limits),
+        across=frontier_limit.widened(throughput_scale([x for x, _ in measured]), report),
+        up=frontier_limit.deepened(latency_scale([y for _, y in measured], limits), report),
         colours=colour_scale(report.configurations, report.variants),
     )
     plane.across.apply(axes, "x")

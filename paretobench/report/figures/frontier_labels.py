@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.report.figures import frontier_limit
 from paretobench.report.figures.canvas import INK, MUTED
 from paretobench.report.figures.encoding import load_name
 from paretobench.report.figures.labels import LabelPlacer
@@ -39,6 +40,7 @@ def add_labels(plane: Plane, placer: LabelPlacer) -> None:
         text = _star_text(plane.report, configuration, names)
         placer.at_point(text, x, y, fontsize=9.5, weight="bold", color=INK, zorder=6)
     _write_limits(plane, placer)
+    frontier_limit.name_limit(plane, placer)
     placer.in_corner("better ↘", fontsize=9.5, color=MUTED, style="italic")
     _write_batch_sizes(plane, placer, [c for c, _ in starred])
     _name_workloads(plane, placer)

@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from paretobench.report.figures import frontier_labels, frontier_uncertainty
+from paretobench.report.figures import frontier_labels, frontier_limit, frontier_uncertainty
 from paretobench.report.figures.canvas import INK
 from paretobench.report.figures.encoding import (
     VERDICT_MARKS,
@@ -50,6 +50,7 @@ def _lines(plane: Plane) -> list[Line2D]:
             label = textwrap.fill(one_line(workload, limit=3 * _WRAP), _WRAP)
             style = LINE_STYLES[index % len(LINE_STYLES)]
             handles.append(legend_mark(label, color=INK, linestyle=style, lw=1.5))
+    handles += frontier_limit.limit_legend(plane)
     if frontier_labels.starred_configurations(report):
         star = legend_mark(
             "operating point",
