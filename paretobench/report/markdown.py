@@ -11,6 +11,7 @@ from paretobench.report.columns import column_title, frontier_columns, setting_c
 from paretobench.report.deploy import reason_of
 from paretobench.report.figures import FIGURES
 from paretobench.report.manifest import device_name, is_simulated, model_name
+from paretobench.report.markdown_certificates import certificate_sections
 from paretobench.report.markdown_classes import class_sections
 from paretobench.report.markdown_controllers import controller_lines
 from paretobench.report.markdown_measured import measured_lines, reproduce_lines
@@ -42,6 +43,7 @@ def report_markdown(report: Report) -> bytes:
     if report.variants:
         lines += ["## Shift between curves", "", *_shift_lines(report), ""]
     lines += ["## Operating points", "", *_operating_point_lines(report), ""]
+    lines += certificate_sections(report)
     lines += class_sections(report)
     if report.contests:
         lines += ["## Controllers against fixed batch sizes", ""]
