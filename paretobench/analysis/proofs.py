@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.analysis.effective_size import Indicator, effective_size
+from paretobench.analysis.effective_size import Indicator, effective_size, size_for_percentile
 from paretobench.analysis.operating_points import Margin
 from paretobench.analysis.order_statistics import (
     highest_share,
@@ -84,7 +84,9 @@ def prove(metric: str, limit: float, configuration: Configuration, levels: Servi
         met = [_met(run, of_class, levels) for run in configuration.runs]
         known = [run for run in met if run is not None and run.size]
         if known and len(known) == len(met):
-            return _of_share(metric, limit, configuration, known)
+            kind = "e2e" if of_class is None else qualified(of_class, "e2e")
+            e2e = [run.samples[kind] for run in configuration.runs]
+            return _of_share(metric, limit, configuration, known, e2e)
     return _of_interval(metric, limit, configuration)
 
 
@@ -107,9 +109,7 @@ def _of_percentile(
         return _unproven(metric, limit, value, reason)
     ordered = np.sort(np.concatenate(runs))
     limit_s = to_s(limit)
-    own = float(ordered[math.ceil(share * ordered.size) - 1])
-    # far inside the limit no request is beyond it: then their dependence shows at the percentile
-    effective = min(effective_size([run > at for run in runs]) for at in (limit_s, own))
+    effective = size_for_percentile(runs, share, limit_s)
     size = math.floor(effective)
     low = value_at(ordered, lower_rank(size, share), size)
     high = value_at(ordered, upper_rank(size, share), size)
@@ -128,9 +128,14 @@ def _of_percentile(
 
 
 def _of_share(
-    metric: str, limit: float, configuration: Configuration, runs: Sequence[Indicator]
+    metric: str,
+    limit: float,
+    configuration: Configuration,
+    runs: Sequence[Indicator],
+    e2e: Sequence[NDArray[np.float64]],
 ) -> Proof:
-    effective = effective_size(runs)
+    # where every request meets its SLA, only the latencies tell how they depend on each other
+    effective = min(effective_size(runs), size_for_percentile(e2e, limit, math.inf))
     size = math.floor(effective)
     pooled = np.concatenate(runs)
     met = float(pooled.mean())
