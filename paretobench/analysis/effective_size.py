@@ -20,6 +20,7 @@ _PIECES = (1, 3, 10)  # of each run, whose shares are compared
 _FEWEST_IN_A_PIECE = 10
 _SHARES_BEYOND = (1, 2, 4)  # times the percentile's own: further in, excursions are more and longer
 _STANDARD_ERRORS = 2.0
+_DECIMALS = 9  # of a second: differences of times are not exact, and equal ones must be equal
 
 
 def size_for_percentile(runs: Sequence[Samples], share: float, limit: float) -> float:
@@ -29,6 +30,7 @@ def size_for_percentile(runs: Sequence[Samples], share: float, limit: float) -> 
     limit, and beyond the percentile and two further in, for where few samples are beyond the limit
     there is little to learn from them.
     """
+    runs = [np.round(run, _DECIMALS) for run in runs]
     ordered = np.sort(np.concatenate(runs))
     sizes = [effective_size([run > limit for run in runs])]
     for times in _SHARES_BEYOND:

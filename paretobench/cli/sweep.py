@@ -15,8 +15,6 @@ from paretobench.cli.options import integers, numbers
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
-    from paretobench.scenario.systems import LatencyModel, Model
-    from paretobench.targets.base import Target
 
 
 def sweep(
@@ -47,6 +45,7 @@ def sweep(
     from paretobench.sweep.estimate import estimate_durations_s
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
+    from paretobench.targets.measured import measured_target
 
     scenario = load_scenario(
         scenario_file,
@@ -72,45 +71,13 @@ def sweep(
     measure(
         scenario,
         trials,
-        _target(scenario, trials),
+        measured_target(scenario, trials),
         output_dir or Path("results") / scenario.name,
         durations_s=estimate_durations_s(scenario, trials)[0],
         command="sweep",
         resume=resume,
         retry_failed=retry_failed,
         json=json_output,
-    )
-
-
-def _target(scenario: Scenario, trials: Sequence[Trial]) -> Target:
-    from paretobench.targets.check import check_variants
-    from paretobench.targets.variants import VariantsTarget
-
-    variants = scenario.variants
-    targets = {name: _worker_target(scenario, system, trials) for name, system in variants}
-    if len(variants) == 1:
-        return next(iter(targets.values()))
-    return VariantsTarget(targets, check=lambda: check_variants(variants))
-
-
-def _worker_target(
-    scenario: Scenario, system: Model | LatencyModel, trials: Sequence[Trial]
-) -> Target:
-    from paretobench.targets.engines import planned_engines, shared_batch_sizes
-    from paretobench.targets.worker_target import WorkerTarget
-    from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
-
-    prefill_limits = [t.batching.max_prefill_tokens_per_step for t in trials]
-    return WorkerTarget(
-        system,
-        # pilots run at the scenario's sizes, whatever the trials have
-        batch_sizes=tuple(sorted({*scenario.batching.max_batch_size, *shared_batch_sizes(trials)})),
-        max_request_tokens=max(max_request_tokens(t.workload) for t in trials),
-        max_prompt_tokens=max(max_prompt_tokens(t.workload) for t in trials),
-        max_prefill_tokens_per_step=None
-        if None in prefill_limits
-        else max(limit for limit in prefill_limits if limit is not None),
-        engines=planned_engines(trials),
     )
 
 
