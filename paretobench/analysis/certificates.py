@@ -6,14 +6,15 @@ its constraints, the certificate names the best configuration that is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.neighbours import Neighbour, neighbours_of
 from paretobench.analysis.operating_points import Goal, OperatingPoint, feasible_in_order
 from paretobench.analysis.proofs import Proof, Status, prove, status_of
-from paretobench.analysis.sla import ServiceLevels
+from paretobench.analysis.sla import ServiceLevels, service_levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,22 @@ def certify_point(
         else None,
         neighbours=tuple(neighbours_of(chosen, rivals)),
     )
+
+
+def certify_all(
+    points: Sequence[OperatingPoint],
+    configurations: Sequence[Configuration],
+    scenario: Mapping[str, Any],
+    *,
+    latency: str,
+) -> dict[str, Certificate]:
+    """Return the certificate of each point that was chosen, by its goal's name.
+
+    `scenario`, as a manifest holds it, says what requests must keep to.
+    """
+    levels = service_levels(scenario)
+    found = {p.goal.name: certify_point(p, configurations, levels, latency=latency) for p in points}
+    return {name: certificate for name, certificate in found.items() if certificate is not None}
 
 
 def _rival(goal: Goal, configuration: Configuration, levels: ServiceLevels) -> Rival:

@@ -15,6 +15,7 @@ from paretobench.cli.options import integers, numbers
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
+    from paretobench.targets.base import Target
 
 
 def sweep(
@@ -45,7 +46,6 @@ def sweep(
     from paretobench.sweep.estimate import estimate_durations_s
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
-    from paretobench.targets.measured import measured_target
 
     scenario = load_scenario(
         scenario_file,
@@ -71,7 +71,7 @@ def sweep(
     measure(
         scenario,
         trials,
-        measured_target(scenario, trials),
+        _target(scenario, trials),
         output_dir or Path("results") / scenario.name,
         durations_s=estimate_durations_s(scenario, trials)[0],
         command="sweep",
@@ -79,6 +79,20 @@ def sweep(
         retry_failed=retry_failed,
         json=json_output,
     )
+
+
+def _target(scenario: Scenario, trials: Sequence[Trial]) -> Target:
+    from paretobench.targets.check import check_variants
+    from paretobench.targets.measured import worker_target
+    from paretobench.targets.variants import VariantsTarget
+
+    variants = scenario.variants
+    targets: dict[str | None, Target] = {
+        name: worker_target(scenario, system, trials) for name, system in variants
+    }
+    if len(variants) == 1:
+        return next(iter(targets.values()))
+    return VariantsTarget(targets, check=lambda: check_variants(variants))
 
 
 def _print_plan(scenario: Scenario, trials: Sequence[Trial], *, json_output: bool) -> None:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from paretobench.analysis.certificates import Certificate, certify_point
+from paretobench.analysis.certificates import Certificate, certify_all
 from paretobench.analysis.configurations import Configuration, combine_repeats
 from paretobench.analysis.frontier import curve_of, find_frontier
 from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
-from paretobench.analysis.sla import service_levels
 from paretobench.core.metrics import split_name
 from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
 from paretobench.report.courses import Course, load_courses
-from paretobench.report.manifest import (
-    goals,
-    latency_metric,
-    scenario,
-    throughput_metric,
-    variant_names,
-)
+from paretobench.report.manifest import goals, latency_metric, throughput_metric, variant_names
 from paretobench.report.points import load_points
 from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
@@ -37,7 +30,6 @@ DATA_FILES = ("points.csv", "frontier.csv", "operating_points.yaml", "report.md"
 class Report:
     """A run's points, its frontier and where to run; `left_out` says why a figure is not there.
 
-    `certificates` say by goal what is shown of each operating point that was chosen.
     `courses` are the trials under loads whose rate varies, `contests` what controllers did there.
     """
 
@@ -46,7 +38,7 @@ class Report:
     configurations: tuple[Configuration, ...]
     frontier: tuple[Configuration, ...]
     operating_points: tuple[OperatingPoint, ...]
-    certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    certificates: dict[str, Certificate] = field(default_factory=dict)  # of those chosen, by goal
     courses: tuple[Course, ...] = ()
     contests: tuple[Contest, ...] = ()
     figures: tuple[Path, ...] = ()
@@ -127,7 +119,9 @@ def assemble(run: RunFolder) -> Report:
             find_frontier(configurations, throughput=throughput_metric(run), latency=latency)
         ),
         operating_points=tuple(chosen),
-        certificates=_certify_all(run, chosen, configurations, latency),
+        certificates=certify_all(
+            chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
+        ),
         courses=tuple(courses),
         contests=tuple(find_contests(courses)),
     )
@@ -151,17 +145,6 @@ def no_valid_trial(points: Sequence[Point]) -> str:
         for verdict, count in counts.most_common()
     ]
     return f"none of {plural(len(points), 'trial')} is valid: {'; '.join(parts)}"
-
-
-def _certify_all(
-    run: RunFolder,
-    points: Sequence[OperatingPoint],
-    configurations: Sequence[Configuration],
-    latency: str,
-) -> dict[str, Certificate]:
-    levels = service_levels(scenario(run))
-    found = {p.goal.name: certify_point(p, configurations, levels, latency=latency) for p in points}
-    return {name: certificate for name, certificate in found.items() if certificate is not None}
 
 
 def _choose_all(

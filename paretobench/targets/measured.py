@@ -1,4 +1,4 @@
-"""The target that measures a scenario's trials, be they of one system or of several."""
+"""The worker that measures a scenario's trials on one of its systems."""
 
 from __future__ import annotations
 
@@ -7,23 +7,9 @@ from collections.abc import Sequence
 from paretobench.core.values import Trial
 from paretobench.scenario import Scenario
 from paretobench.scenario.systems import LatencyModel, Model
-from paretobench.targets.base import Target
-from paretobench.targets.check import check_variants
 from paretobench.targets.engines import planned_engines, shared_batch_sizes
-from paretobench.targets.variants import VariantsTarget
 from paretobench.targets.worker_target import WorkerTarget
 from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
-
-
-def measured_target(scenario: Scenario, trials: Sequence[Trial]) -> Target:
-    """Return the target of a scenario's systems; several are held one at a time."""
-    variants = scenario.variants
-    targets: dict[str | None, Target] = {
-        name: worker_target(scenario, system, trials) for name, system in variants
-    }
-    if len(variants) == 1:
-        return next(iter(targets.values()))
-    return VariantsTarget(targets, check=lambda: check_variants(variants))
 
 
 def worker_target(
