@@ -27,7 +27,7 @@ from paretobench.report.shift import shift_documents
 def report_document(report: Report) -> dict[str, Any]:
     """Return the report in values that strict JSON can hold: null for missing and for infinite."""
     run = report.run
-    document: dict[str, Any] = _strict(
+    document: dict[str, Any] = strict(
         {
             "name": run.manifest.get("name"),
             "folder": str(run.path),
@@ -75,11 +75,12 @@ def _frontier_entry(report: Report, configuration: Configuration) -> dict[str, A
     return {**row, **({"classes": by_class} if by_class else {})}
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
+    """Return a value that strict JSON can hold: null where it has a number that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     return value

@@ -16,6 +16,7 @@ from paretobench.report.frontier_uncertainty import (
     probability_text,
 )
 from paretobench.report.manifest import device_name, is_simulated, model_name
+from paretobench.report.markdown_certificates import certificate_sections
 from paretobench.report.markdown_classes import class_sections
 from paretobench.report.markdown_controllers import controller_lines
 from paretobench.report.markdown_limits import beyond_text, limit_sections
@@ -56,6 +57,7 @@ def report_markdown(report: Report) -> bytes:
     if report.variants:
         lines += ["## Shift between curves", "", *_shift_lines(report), ""]
     lines += ["## Operating points", "", *_operating_point_lines(report), ""]
+    lines += certificate_sections(report)
     lines += limit_sections(report)
     lines += class_sections(report)
     if report.contests:

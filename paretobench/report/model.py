@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paretobench.analysis.certificates import Certificate, certify_all
 from paretobench.analysis.configurations import Configuration, combine_repeats
 from paretobench.analysis.front_uncertainty import CurveUncertainty, curve_uncertainties
 from paretobench.analysis.frontier import curve_of, find_frontier
@@ -50,6 +51,7 @@ class Report:
     configurations: tuple[Configuration, ...]
     frontier: tuple[Configuration, ...]
     operating_points: tuple[OperatingPoint, ...]
+    certificates: dict[str, Certificate] = field(default_factory=dict)  # of those chosen, by goal
     uncertainties: tuple[CurveUncertainty, ...] = ()
     courses: tuple[Course, ...] = ()
     contests: tuple[Contest, ...] = ()
@@ -117,12 +119,16 @@ def assemble(run: RunFolder) -> Report:
     configurations = sorted(combine_repeats(points), key=partial(_variant_rank, variant_names(run)))
     courses = load_courses(run, points)
     throughput, latency = throughput_metric(run), latency_metric(run)
+    chosen = _choose_all(goals(run), configurations, latency)
     return Report(
         run=run,
         points=tuple(points),
         configurations=tuple(configurations),
         frontier=tuple(find_frontier(configurations, throughput=throughput, latency=latency)),
-        operating_points=tuple(_choose_all(goals(run), configurations, latency)),
+        operating_points=tuple(chosen),
+        certificates=certify_all(
+            chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
+        ),
         uncertainties=tuple(
             curve_uncertainties(
                 configurations,

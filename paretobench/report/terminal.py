@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.operating_points import OperatingPoint
+from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
 from paretobench.report.frontier_uncertainty import hypervolume_caption
@@ -57,7 +58,7 @@ def operating_points_table(report: Report) -> Table:
     from rich.table import Table
 
     table = Table(title="Operating points")
-    for title in ("for", "deploy", "expect", "margin", "why"):
+    for title in ("for", "deploy", "expect", "margin", "shown", "why"):
         table.add_column(title, overflow="fold")
     for point in report.operating_points:
         cells = (
@@ -65,6 +66,7 @@ def operating_points_table(report: Report) -> Table:
             deploy_text(report, point),
             expect_text(point),
             margin_text(point),
+            status_text(certificate_of(report, point)),
             reason_of(report, point),
         )
         table.add_row(*(escape(one_line(cell)) for cell in cells))
