@@ -239,16 +239,13 @@ def _is_beyond(
 ) -> bool:
     """Return whether a configuration is where none can be; `x` and `y` are names with values.
 
-    That its steps needed more than the device has, or its requests less time than they need alone,
-    is sure of any run. The line itself is crossed by what its window cut off too, so there the
-    interval of the throughput must lie beyond, and without one nothing is said.
+    Noise excuses it as far as its intervals reach and no further.
     """
     shares = (configuration.figures.get(name) for name in ("mfu", "mbu"))
     if any(share is not None and share > _ROUNDING for share in shares):
         return True
-    (throughput, _), (latency, slow) = x, y
+    (throughput, least), (latency, slow) = x, y
     of_x, of_y = (configuration.intervals.get(name) for name in (throughput, latency))
-    slow = max(slow, of_y.high) if of_y is not None else slow
-    if slow * _ROUNDING < line.least_latency:
-        return True
-    return of_x is not None and of_x.low > line.throughput_at(slow * _ROUNDING) * _ROUNDING
+    least = least if of_x is None else min(least, of_x.low)
+    slow = slow if of_y is None else max(slow, of_y.high)
+    return least > line.throughput_at(slow * _ROUNDING) * _ROUNDING

@@ -108,10 +108,8 @@ def _measured(report: Report, distance: Distance) -> str:
         least = with_unit(report.latency, distance.least_latency)
         return f"{measured}, where the least latency is {least}"
     best = with_unit(report.throughput, distance.best_throughput)
-    return (
-        f"{measured}, where {best} are the most (MFU {_percent(distance.mfu)}, "
-        f"MBU {_percent(distance.mbu)})"
-    )
+    shares = f" (MFU {_percent(distance.mfu)}, MBU {_percent(distance.mbu)})"
+    return f"{measured}, where {best} are the most{shares if distance.mfu is not None else ''}"
 
 
 def _percent(share: float | None) -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paretobench.analysis.frontier import curve_of
 from paretobench.report.figures.encoding import legend_mark
 from paretobench.report.figures.labels import LabelPlacer
 from paretobench.report.figures.scales import Scale
 from paretobench.report.limits import BatchLimit, Curve
 from paretobench.report.model import Report
+from paretobench.report.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -59,7 +61,7 @@ def draw_limit(plane: Plane, placer: LabelPlacer) -> None:
     lines = plane.report.limits.lines
     for curve, line in lines.items():
         xs, ys = _course(plane, line)
-        plane.axes.plot(xs, ys, color=LIMIT_COLOUR, lw=2.0, zorder=1.8)
+        plane.axes.plot(xs, ys, color=_colour(plane, curve), ls=_style(plane), lw=2.0, zorder=1.8)
         placer.block_steps(xs, ys)
         _draw_batch_sizes(plane, placer, curve)
         if len(lines) == 1:
@@ -85,7 +87,7 @@ def _draw_batch_sizes(plane: Plane, placer: LabelPlacer, curve: Curve) -> None:
     """Mark on the line the best of each swept batch size."""
     for best in _batch_sizes_on_scale(plane, curve):
         plane.axes.scatter(
-            best.throughput, best.latency, s=22, color=LIMIT_COLOUR, lw=0, zorder=1.9
+            best.throughput, best.latency, s=22, color=_colour(plane, curve), lw=0, zorder=1.9
         )
         placer.block_point(best.throughput, best.latency, radius_px=3.0)
 
@@ -101,25 +103,51 @@ def _batch_sizes_on_scale(plane: Plane, curve: Curve) -> list[BatchLimit]:
 
 def name_limit(plane: Plane, placer: LabelPlacer) -> None:
     """Write what the line is where it runs through the picture, or how far off it is."""
-    lines = list(plane.report.limits.lines.values())
-    if not lines:
-        return
-    look: dict[str, Any] = {"fontsize": 8.5, "color": LIMIT_COLOUR, "style": "italic", "zorder": 6}
-    text = "limit of this device" if len(lines) == 1 else "limits of this device"
     far = _far_text(plane)
-    text = text if far is None else f"{text}: {far}"
-    for best in _batch_sizes_on_scale(plane, next(iter(plane.report.limits.lines))):
-        small = {**look, "fontsize": 7.5}
-        placer.at_point(f"{best.batch_size}", best.throughput, best.latency, **small)
-    xs, ys = _course(plane, lines[0])
+    for curve in plane.report.limits.lines:
+        look = {"fontsize": 8.5, "color": _colour(plane, curve), "style": "italic", "zorder": 6}
+        _name_one(plane, placer, curve, far, look)
+
+
+def _name_one(
+    plane: Plane, placer: LabelPlacer, curve: Curve, far: str | None, look: dict[str, Any]
+) -> None:
+    lines = plane.report.limits.lines
+    whose = "of this device" if len(lines) == 1 else _whose(plane, curve)
+    text = f"limit {whose}" if far is None else f"limit {whose}: {far}"
+    if len(lines) == 1:
+        for best in _batch_sizes_on_scale(plane, curve):
+            small = {**look, "fontsize": 7.5}
+            placer.at_point(f"{best.batch_size}", best.throughput, best.latency, **small)
+    xs, ys = _course(plane, lines[curve])
     places = [int(share * (len(xs) - 1)) for share in (0.5, 0.7, 0.3, 0.9, 0.1, 0.0)]
     inside = [(xs[i], ys[i]) for i in places if plane.across.low < xs[i] < plane.across.high]
     for near_only in (True, False):  # rather elsewhere than on another line
         if any(placer.at_point(text, x, y, near_only=near_only, **look) for x, y in inside):
             return
-    least = lines[0].least_latency
+    least = lines[curve].least_latency
     if not (plane.up.holds(least) and placer.on_level(text, least, **look)):
         placer.in_corner(text, **look)
+
+
+def _whose(plane: Plane, curve: Curve) -> str:
+    variant, workload = curve
+    names = [variant] if plane.report.variants and variant else []
+    names += [workload] if len(plane.report.workloads) > 1 else []
+    return f"of {one_line(', '.join(names), limit=40)}"
+
+
+def _style(plane: Plane) -> Any:
+    """Return the limit's line style: those of variants are in the colours of their frontiers."""
+    return (0, (7, 1.5, 1.5, 1.5)) if plane.report.variants else "-"
+
+
+def _colour(plane: Plane, curve: Curve) -> str:
+    """Return the colour of a curve's limit: of several variants, each has its own."""
+    if not plane.report.variants:
+        return LIMIT_COLOUR
+    own = next(c for c in plane.report.configurations if curve_of(c) == curve)
+    return plane.colours.of(own)
 
 
 def limit_legend(plane: Plane) -> list[Line2D]:
@@ -128,7 +156,9 @@ def limit_legend(plane: Plane) -> list[Line2D]:
     if not limits.lines:
         return []
     handles = [
-        legend_mark("limit: nothing can cross", color=LIMIT_COLOUR, linestyle="-", lw=2.0),
+        legend_mark(
+            "limit: nothing can cross", color=LIMIT_COLOUR, linestyle=_style(plane), lw=2.0
+        ),
     ]
     if any(_batch_sizes_on_scale(plane, curve) for curve in limits.lines):
         text = "best with so many\nrows a step"
