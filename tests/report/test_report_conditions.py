@@ -87,6 +87,5 @@ def test_a_run_without_conditions_says_nothing_of_them(make_run, sweep):
 
 
 def test_damaged_ceilings_are_told_with_their_place(make_run, sweep):
-    report = report_of(make_run, sweep(), ceilings_after={"system": {}})
-    with pytest.raises(RunFolderError, match=r"conditions.ceilings_after"):
-        report_markdown(report)
+    with pytest.raises(RunFolderError, match=r"`conditions` cannot be read \('limits'\)"):
+        report_of(make_run, sweep(), ceilings_after={"system": {}})

@@ -73,7 +73,7 @@ def test_frontier_csv_and_tables_have_the_interval_of_the_repeats(make_run, poin
     ]
     report = assemble(open_run(make_run(repeats)))
     expected = t_interval([2000.0, 2040.0, 2080.0])
-    (row,) = csv.DictReader(io.StringIO(frontier_csv(report.frontier).decode()))
+    (row,) = csv.DictReader(io.StringIO(frontier_csv(report.frontier, lambda _: None).decode()))
     assert float(row["output_tokens_per_s_low"]) == expected.low
     assert row[METHOD_COLUMN] == "t_over_runs"
     cell = f"2,040 ({expected.low:,.0f}–{expected.high:,.0f})"

@@ -32,7 +32,7 @@ DATA: dict[str, Any] = {
     },
     "batching": {"max_batch_size": [2, 4, 8]},
     "load": [{"kind": "closed_loop"}],
-    "measure": {"requests": 16, "warmup": "quick", "confirm": False},
+    "measure": {"requests": 32, "warmup": "quick", "confirm": False},
 }
 COST_S = {1: 20e-6, 4: 20e-6, 8: 20e-6}
 NANO = count_model(PRESETS["nano"], dtype="float32")
@@ -139,7 +139,8 @@ def test_a_trials_conditions_are_read_from_disk(tmp_path: Path) -> None:
     manifest = sweep(tmp_path / "run", RealTime(said), [50e9, 49e9], said)
     found = Conditions.from_manifest(manifest, None)
     assert found.counts == NANO
-    assert found.ceilings == ceilings(50e9)
+    assert found.ceilings is not None
+    assert found.ceilings.read_bytes_per_s == 50e9  # the better of before and after
     assert found.loop_cost_s == pytest.approx(COST_S)
     for trial in manifest["trials"]:
         path = tmp_path / "run" / "trials" / trial["trial_id"] / "summary.json"
