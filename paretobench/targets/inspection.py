@@ -8,11 +8,11 @@ from dataclasses import replace
 from paretobench.core.errors import IncompleteError
 from paretobench.core.machine import AaRun, CpuUse, GpuState, MachineState
 from paretobench.scenario.systems import LatencyModel, Model
+from paretobench.targets.loop_cost import measure_loop_cost
 from paretobench.targets.repeatability import (
     BATCH_SIZE,
     OUTPUT_TOKENS,
     PROMPT_TOKENS,
-    loop_cost_us,
     measure_aa,
 )
 from paretobench.targets.worker_target import WorkerTarget
@@ -25,7 +25,6 @@ from paretobench.telemetry.machine import (
 )
 
 _LOOP_SIZES = (1, BATCH_SIZE, 64)
-_LOOP_REPEATS = 3
 
 
 def inspect_machine(device: str, seconds: float, say: Callable[[str], None]) -> MachineState:
@@ -35,9 +34,7 @@ def inspect_machine(device: str, seconds: float, say: Callable[[str], None]) -> 
     """
     say("looking at this machine")
     gpus, host, timer = gpu_states(), host_state(), timer_state()  # before anything of ours runs
-    loop_cost_us(1)  # the first call pays for imports and caches
-    # what others took of the processor meanwhile is not the loop's own
-    cost_us = {size: min(loop_cost_us(size) for _ in range(_LOOP_REPEATS)) for size in _LOOP_SIZES}
+    cost_us = {size: cost_s * 1e6 for size, cost_s in measure_loop_cost(_LOOP_SIZES).items()}
     say(f"measuring the same thing twice over, for about {seconds:g} s")
     aa, cpu_use = _measure(device, seconds)
     return MachineState(

@@ -1,8 +1,7 @@
-"""The same thing measured twice over, and what the loop that measures costs."""
+"""The same thing measured twice over."""
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Iterable
@@ -15,9 +14,6 @@ from paretobench.core.machine import AaRun, RunFigures
 from paretobench.core.points import Settings
 from paretobench.core.values import BatchingConfig, Trace, Trial
 from paretobench.core.workloads import ClosedLoop, FixedLength, WorkloadSpec
-from paretobench.runners.null import NullRunner
-from paretobench.serving.clock import WallClock
-from paretobench.targets.serve import serve_trial
 
 BATCH_SIZE = 4
 PROMPT_TOKENS, OUTPUT_TOKENS = 32, 16
@@ -26,7 +22,6 @@ _SECONDS_A_PAIR = 0.6
 _PATIENCE = 2.0  # times the seconds asked for
 _RUN_TIMEOUT_S = 20.0  # a run takes 0.3 s
 _FEWEST_REQUESTS = 2 * BATCH_SIZE
-_LOOP_REQUESTS_A_SLOT = 20  # about 300 steps
 
 
 class Measuring(Protocol):
@@ -35,15 +30,6 @@ class Measuring(Protocol):
     def measure(self, trial: Trial) -> Trace:
         """Return the trace of one trial. Raises TrialError."""
         ...
-
-
-def loop_cost_us(batch_size: int) -> float:
-    """Return the microseconds of a step of the loop with the null runner, requests included."""
-    gc.collect()
-    trial = _trial(batch_size, _LOOP_REQUESTS_A_SLOT * batch_size)
-    begin_s = time.perf_counter()
-    trace = serve_trial(trial, NullRunner(), WallClock())
-    return (time.perf_counter() - begin_s) / len(trace.steps) * 1e6
 
 
 def measure_aa(target: Measuring, seconds: float) -> AaRun:

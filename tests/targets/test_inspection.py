@@ -41,7 +41,9 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
     def inspect(gpus: list[GpuState], opening: Exception | None = None) -> MachineState:
         monkeypatch.setattr(inspection, "WorkerTarget", Worker)
         monkeypatch.setattr(inspection, "gpu_states", lambda: gpus)
-        monkeypatch.setattr(inspection, "loop_cost_us", lambda size: 10.0)
+        monkeypatch.setattr(
+            inspection, "measure_loop_cost", lambda sizes: dict.fromkeys(sizes, 1e-5)
+        )
         monkeypatch.setattr(
             inspection,
             "timer_state",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.operating_points import OperatingPoint
 from paretobench.core.points import Settings
+from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.deploy import operating_points_mapping
 from paretobench.report.exporters.base import ClassQueue, Deployment, Server
 from paretobench.report.manifest import device_name, is_simulated, model_name
@@ -41,14 +42,9 @@ def _header(report: Report, point: OperatingPoint, chosen: Configuration) -> lis
     return [
         f"operating point {point.goal.name} of {name}: {one_line(system)} on {device}{simulated}",
         f"expect, under {chosen.settings.load} ({chosen.settings.workload}): {', '.join(figures)}",
-        certification(point),
+        f"shown at 95%: {status_text(certificate_of(report, point))}",
         f"chosen: {point.reason}",
     ]
-
-
-def certification(point: OperatingPoint) -> str:
-    """Return whether the point's figures are certified, in a sentence."""
-    return f"not certified: {point.goal.name} is the best that the sweep measured"
 
 
 def _one_class(report: Report, settings: Settings) -> bool:
