@@ -23,8 +23,8 @@ from paretobench.analysis.latencies import (
     time_to_first_token_s,
     wait_s,
 )
-from paretobench.analysis.limit_line import served_lengths
 from paretobench.analysis.percentiles import is_low, mean_of, percentile
+from paretobench.analysis.request_work import served_lengths
 from paretobench.analysis.sla import ServiceLevels
 from paretobench.analysis.utilisation import utilisation
 from paretobench.analysis.validity import judge
