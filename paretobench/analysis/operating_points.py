@@ -60,12 +60,7 @@ def choose_operating_point(
     constraints nothing is relaxed: `configuration` is None, and the margins name each constraint
     that binds with the nearest value that can be met while all others are kept.
     """
-    candidates = [
-        c
-        for c in configurations
-        if c.is_valid
-        and all(c.figures.get(name) is not None for name in (goal.objective, *goal.subject_to))
-    ]
+    candidates = _candidates(goal, configurations)
     if not candidates:
         return OperatingPoint(
             goal=goal,
@@ -73,22 +68,39 @@ def choose_operating_point(
             margins=(),
             reason=f"no valid trial measured {', '.join((goal.objective, *goal.subject_to))}",
         )
-    feasible = [c for c in candidates if _meets_all(c, goal.subject_to)]
+    feasible = feasible_in_order(goal, configurations, latency=latency)
     if not feasible:
         return _infeasible(goal, candidates)
-
-    def preference(c: Configuration) -> tuple[float, float]:
-        value = _figure(c, goal.objective)
-        other = c.figures.get(latency)
-        return (-value if goal.maximize else value, float("inf") if other is None else other)
-
-    best = min(feasible, key=preference)
+    best = feasible[0]
     return OperatingPoint(
         goal=goal,
         configuration=best,
         margins=tuple(_margin(best, name, limit) for name, limit in goal.subject_to.items()),
         reason=_why(goal, best, len(feasible), len(candidates)),
     )
+
+
+def feasible_in_order(
+    goal: Goal, configurations: Sequence[Configuration], *, latency: str
+) -> list[Configuration]:
+    """Return the valid configurations whose figures meet every constraint, the best first."""
+
+    def preference(c: Configuration) -> tuple[float, float]:
+        value = _figure(c, goal.objective)
+        other = c.figures.get(latency)
+        return (-value if goal.maximize else value, float("inf") if other is None else other)
+
+    candidates = _candidates(goal, configurations)
+    return sorted((c for c in candidates if _meets_all(c, goal.subject_to)), key=preference)
+
+
+def _candidates(goal: Goal, configurations: Sequence[Configuration]) -> list[Configuration]:
+    return [
+        c
+        for c in configurations
+        if c.is_valid
+        and all(c.figures.get(name) is not None for name in (goal.objective, *goal.subject_to))
+    ]
 
 
 def _infeasible(goal: Goal, candidates: Sequence[Configuration]) -> OperatingPoint:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from paretobench.cli import limits, report, simulate, sweep, validate
+from paretobench.cli import doctor, emit, limits, report, simulate, sweep, validate, verify
 from paretobench.core.errors import ParetoBenchError
 
 app = typer.Typer(
@@ -25,7 +25,10 @@ app = typer.Typer(
 app.command("sweep")(sweep.sweep)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
+app.command("verify")(verify.verify)
+app.command("emit")(emit.emit)
 app.command("limits")(limits.limits)
+app.command("doctor")(doctor.doctor)
 app.command("validate")(validate.validate)
 app.command("schema")(validate.schema)
 

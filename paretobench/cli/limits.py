@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,10 +87,9 @@ def limits(
 
 
 def _check(device: str | None, seconds: float, dtype: str, quantization: str | None) -> None:
-    if device is not None and not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise typer.BadParameter(f"--device must be auto, cpu, cuda or cuda:N, found {device!r}")
-    if not 0 < seconds < float("inf"):
-        raise typer.BadParameter(f"--seconds must be > 0, found {seconds:g}")
+    if device is not None:
+        options.check_device(device)
+    options.check_seconds(seconds)
     if dtype not in _DTYPES:
         raise typer.BadParameter(f"--dtype must be one of {', '.join(_DTYPES)}, found {dtype!r}")
     if quantization is not None and quantization not in _QUANTIZATIONS:

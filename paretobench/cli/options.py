@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -38,6 +39,18 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with an interrupted run: measure what is missing.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def check_device(device: str) -> None:
+    """Exit 2 unless `device` is one that can be named."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise typer.BadParameter(f"--device must be auto, cpu, cuda or cuda:N, found {device!r}")
+
+
+def check_seconds(seconds: float) -> None:
+    """Exit 2 unless `seconds` is a time that can be spent."""
+    if not 0 < seconds < float("inf"):
+        raise typer.BadParameter(f"--seconds must be > 0, found {seconds:g}")
 
 
 def integers(text: str | None, option: str) -> list[int] | None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from paretobench.core.ceilings import Ceilings
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
-    from paretobench.scenario.systems import LatencyModel, Model
     from paretobench.sweep.conditions import MeasureCeilings
     from paretobench.targets.base import Target
 
@@ -107,34 +106,16 @@ def _ceilings(scenario: Scenario) -> MeasureCeilings | None:
 
 def _target(scenario: Scenario, trials: Sequence[Trial]) -> Target:
     from paretobench.targets.check import check_variants
+    from paretobench.targets.measured import worker_target
     from paretobench.targets.variants import VariantsTarget
 
     variants = scenario.variants
-    targets = {name: _worker_target(scenario, system, trials) for name, system in variants}
+    targets: dict[str | None, Target] = {
+        name: worker_target(scenario, system, trials) for name, system in variants
+    }
     if len(variants) == 1:
         return next(iter(targets.values()))
     return VariantsTarget(targets, check=lambda: check_variants(variants))
-
-
-def _worker_target(
-    scenario: Scenario, system: Model | LatencyModel, trials: Sequence[Trial]
-) -> Target:
-    from paretobench.targets.engines import planned_engines, shared_batch_sizes
-    from paretobench.targets.worker_target import WorkerTarget
-    from paretobench.workload.lengths import max_prompt_tokens, max_request_tokens
-
-    prefill_limits = [t.batching.max_prefill_tokens_per_step for t in trials]
-    return WorkerTarget(
-        system,
-        # pilots run at the scenario's sizes, whatever the trials have
-        batch_sizes=tuple(sorted({*scenario.batching.max_batch_size, *shared_batch_sizes(trials)})),
-        max_request_tokens=max(max_request_tokens(t.workload) for t in trials),
-        max_prompt_tokens=max(max_prompt_tokens(t.workload) for t in trials),
-        max_prefill_tokens_per_step=None
-        if None in prefill_limits
-        else max(limit for limit in prefill_limits if limit is not None),
-        engines=planned_engines(trials),
-    )
 
 
 def _print_plan(scenario: Scenario, trials: Sequence[Trial], *, json_output: bool) -> None:

@@ -6,6 +6,7 @@ ParetoBenchError                 exit code of `paretobench`
 │   ├── CheckpointError              the model folder or id
 │   ├── TraceFileError               the request trace
 │   └── RunFolderError               the output folder
+├── PointNotMetError             1   nothing measured meets an operating point's goal
 ├── IncompleteError              3   measured, but not all of it
 ├── EnvironmentUnfitError        4   this machine cannot do what was asked
 │   └── ModelTooLargeError           the device has no room for the model
@@ -46,6 +47,12 @@ class TraceFileError(UserInputError):
 
 class RunFolderError(UserInputError):
     """The output folder cannot be used as it is."""
+
+
+class PointNotMetError(ParetoBenchError):
+    """Nothing that was measured meets the goal of an operating point."""
+
+    exit_code = 1
 
 
 class IncompleteError(ParetoBenchError):

@@ -10,6 +10,7 @@ import yaml
 from paretobench import __version__
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.operating_points import Goal, Margin, OperatingPoint
+from paretobench.report.certificates import certificate_mapping
 from paretobench.report.deploy_classes import (
     class_entries,
     class_settings,
@@ -97,6 +98,7 @@ def _met(report: Report, point: OperatingPoint, chosen: Configuration) -> dict[s
         "reason": point.reason,
         "trial_id": settings.trial_id,
         "configuration_id": settings.configuration_id,
+        "certificate": certificate_mapping(report, point),
     }
 
 
@@ -121,7 +123,12 @@ def _expected(
 
 def _not_met(report: Report, point: OperatingPoint) -> dict[str, Any]:
     reason = reason_of(report, point)
-    return {"met": False, "reason": reason, "nearest": _nearest(point.margins)}
+    return {
+        "met": False,
+        "reason": reason,
+        "nearest": _nearest(point.margins),
+        "certificate": certificate_mapping(report, point),
+    }
 
 
 def _nearest(margins: tuple[Margin, ...]) -> dict[str, dict[str, float | None]]:

@@ -35,6 +35,11 @@ def latency_metric(run: RunFolder) -> str:
     return str(section(scenario(run), "objectives").get("latency") or "p95_e2e_ms")
 
 
+def latency_cap(run: RunFolder) -> float:
+    """Return the latency of the hypervolume's reference point, in the unit of the metric up."""
+    return float(section(scenario(run), "objectives").get("latency_cap") or 10_000.0)
+
+
 def goals(run: RunFolder) -> list[Goal]:
     """Return the goal of each operating point that the scenario names."""
     return [

@@ -10,13 +10,24 @@ from paretobench.core.points import Settings
 from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
 from paretobench.report.figures import FIGURES
+from paretobench.report.frontier_uncertainty import (
+    PROBABILITY_TITLE,
+    probability_of,
+    probability_text,
+)
 from paretobench.report.manifest import device_name, is_simulated, model_name
+from paretobench.report.markdown_certificates import certificate_sections
 from paretobench.report.markdown_classes import class_sections
 from paretobench.report.markdown_controllers import controller_lines
 from paretobench.report.markdown_limits import beyond_text, limit_sections
 from paretobench.report.markdown_measured import measured_lines, reproduce_lines
 from paretobench.report.markdown_table import table
 from paretobench.report.markdown_trust import trust_lines
+from paretobench.report.markdown_uncertainty import (
+    energy_lines,
+    probability_note,
+    uncertainty_lines,
+)
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.shift import find_shifts, range_text, ratio_text, shift_sentence
@@ -25,11 +36,11 @@ from paretobench.report.text import (
     joined,
     markdown,
     marked,
-    number,
     plural,
     short_label,
     with_unit,
 )
+from paretobench.report.uncertainty import interval_note, repeats_note, with_interval
 
 
 def report_markdown(report: Report) -> bytes:
@@ -41,10 +52,12 @@ def report_markdown(report: Report) -> bytes:
     lines += [_answer(report), ""]
     if "frontier.png" in drawn:
         lines += ["![Throughput against latency, and the frontier](frontier.png)", ""]
-    lines += ["## Frontier", "", *_frontier_lines(report), ""]
+    lines += ["## Frontier", "", *_frontier_lines(report), *uncertainty_lines(report), ""]
+    lines += energy_lines(report)
     if report.variants:
         lines += ["## Shift between curves", "", *_shift_lines(report), ""]
     lines += ["## Operating points", "", *_operating_point_lines(report), ""]
+    lines += certificate_sections(report)
     lines += limit_sections(report)
     lines += class_sections(report)
     if report.contests:
@@ -128,12 +141,15 @@ def _frontier_lines(report: Report) -> list[str]:
     if not report.frontier:
         return [markdown(_sentence(empty_frontier(report)))]
     settings, figures = setting_columns(report), frontier_columns(report)
+    probabilities = probability_note(report)
     rows = [
         [column.cell(c.settings) for column in settings]
-        + [_with_spread(report, c, metric) for metric in figures]
+        + [_cell(report, c, metric) for metric in figures]
+        + ([probability_text(probability_of(report, c))] if probabilities else [])
         for c in report.frontier
     ]
     header = [column.title for column in settings] + [column_title(metric) for metric in figures]
+    header += [PROBABILITY_TITLE] if probabilities else []
     lines = table(header, rows, num_left=sum(column.is_text for column in settings))
     notes = _table_notes(report, figures)
     return [*lines, "", *notes] if notes else lines
@@ -165,22 +181,19 @@ def _shift_lines(report: Report) -> list[str]:
     ]
 
 
-def _with_spread(report: Report, configuration: Configuration, metric: str) -> str:
-    cell = marked(configuration, metric)
-    spread = report.spread(configuration, metric)
-    if spread is None or metric not in (report.throughput, report.latency):
-        return cell
-    return f"{cell} ({number(spread[0])}–{number(spread[1])})"
+def _cell(report: Report, configuration: Configuration, metric: str) -> str:
+    is_objective = metric in (report.throughput, report.latency)
+    return (with_interval if is_objective else marked)(configuration, metric)
 
 
 def _table_notes(report: Report, columns: Sequence[str]) -> list[str]:
-    notes = []
-    if any(c.num_repeats > 1 for c in report.frontier):
-        notes.append("A figure is the mean of the repeats, in brackets the lowest and highest.")
+    objectives = (report.throughput, report.latency)
+    notes = [repeats_note(report.frontier), interval_note(report.frontier, objectives)]
     if any(set(c.low_percentiles) & set(columns) for c in report.frontier):
         notes.append("`~`: fewer than 10 samples lie beyond this percentile.")
+    notes.append(probability_note(report))
     notes.append("All figures of these configurations: [frontier.csv](frontier.csv).")
-    return [" ".join(notes)]
+    return [" ".join(filter(None, notes))]
 
 
 def _operating_point_lines(report: Report) -> list[str]:

@@ -7,9 +7,11 @@ from paretobench.report.manifest import is_simulated, section, systems
 from paretobench.report.markdown_conditions import ceiling_caveats
 from paretobench.report.markdown_engines import engine_caveats
 from paretobench.report.markdown_table import table
+from paretobench.report.markdown_validity import power_cap_caveats, warmup_caveats
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import markdown, plural
+from paretobench.report.uncertainty import interval_caveats
 
 _MAX_ROWS = 60
 _FOLD_FROM = 12
@@ -24,6 +26,9 @@ def trust_lines(report: Report) -> list[str]:
         *ceiling_caveats(report),
         *engine_caveats(report),
         *_memory_caveats(report),
+        *warmup_caveats(report),
+        *power_cap_caveats(report),
+        *interval_caveats(report),
         *_statistics_caveats(report),
     ]
     lines = [f"- {caveat}" for caveat in caveats]
@@ -99,11 +104,6 @@ def _share_waited(configuration: Configuration) -> float:
 
 def _statistics_caveats(report: Report) -> list[str]:
     caveats = []
-    if report.points and all(c.num_repeats == 1 for c in report.configurations):
-        caveats.append(
-            "One repeat each: there is no interval, and two configurations that lie close "
-            "together cannot be told apart. Set `measure.repeats` to 3 or more."
-        )
     valid = [c for c in report.configurations if c.is_valid]
     low = [c for c in valid if c.low_percentiles]
     if low:
@@ -134,10 +134,11 @@ def _rejected_table(report: Report) -> list[str]:
             + (f", repeat {p.settings.repeat}" if several else ""),
             p.verdict.replace("_", " "),
             p.reason,
+            p.remedy,
         ]
         for p in rejected[:_MAX_ROWS]
     ]
-    lines = table(["trial", "configuration", "verdict", "reason"], rows, num_left=4)
+    lines = table(["trial", "configuration", "verdict", "reason", "what to do"], rows, num_left=5)
     if len(rejected) > _MAX_ROWS:
         more = len(rejected) - _MAX_ROWS
         lines += ["", f"and {more} more, all in [points.csv](points.csv)."]

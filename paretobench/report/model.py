@@ -8,7 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from paretobench.analysis.certificates import Certificate, certify_all
 from paretobench.analysis.configurations import Configuration, combine_repeats
+from paretobench.analysis.front_uncertainty import CurveUncertainty, curve_uncertainties
 from paretobench.analysis.frontier import curve_of, find_frontier
 from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
 from paretobench.core.metrics import split_name
@@ -16,7 +20,13 @@ from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
 from paretobench.report.courses import Course, load_courses
 from paretobench.report.limits import DeviceLimits, find_limits
-from paretobench.report.manifest import goals, latency_metric, throughput_metric, variant_names
+from paretobench.report.manifest import (
+    goals,
+    latency_cap,
+    latency_metric,
+    throughput_metric,
+    variant_names,
+)
 from paretobench.report.points import load_points
 from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
@@ -24,12 +34,14 @@ from paretobench.results.reader import RunFolder
 
 # written beside the figures, in this order
 DATA_FILES = ("points.csv", "frontier.csv", "operating_points.yaml", "report.md")
+_SEED = 0  # of the resamples: equal data give an equal report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A run's points, its frontier and where to run; `left_out` says why a figure is not there.
 
+    `uncertainties` say, a curve each, who may belong on it and how much it wins.
     `courses` are the trials under loads whose rate varies, `contests` what controllers did there;
     `limits` are what the device allows at best.
     """
@@ -39,6 +51,8 @@ class Report:
     configurations: tuple[Configuration, ...]
     frontier: tuple[Configuration, ...]
     operating_points: tuple[OperatingPoint, ...]
+    certificates: dict[str, Certificate] = field(default_factory=dict)  # of those chosen, by goal
+    uncertainties: tuple[CurveUncertainty, ...] = ()
     courses: tuple[Course, ...] = ()
     contests: tuple[Contest, ...] = ()
     limits: DeviceLimits = field(default_factory=DeviceLimits)
@@ -95,12 +109,6 @@ class Report:
         wanted = configuration.settings.configuration_id
         return [p for p in self.points if p.settings.configuration_id == wanted]
 
-    def spread(self, configuration: Configuration, metric: str) -> tuple[float, float] | None:
-        """Return the lowest and highest repeat, None where there are not two."""
-        values = [p.figures.get(metric) for p in self.repeats_of(configuration)]
-        present = [value for value in values if value is not None]
-        return (min(present), max(present)) if len(present) > 1 else None
-
 
 def assemble(run: RunFolder) -> Report:
     """Return the report of a run folder, with no figure drawn yet.
@@ -110,15 +118,26 @@ def assemble(run: RunFolder) -> Report:
     points = load_points(run)
     configurations = sorted(combine_repeats(points), key=partial(_variant_rank, variant_names(run)))
     courses = load_courses(run, points)
-    latency = latency_metric(run)
+    throughput, latency = throughput_metric(run), latency_metric(run)
+    chosen = _choose_all(goals(run), configurations, latency)
     return Report(
         run=run,
         points=tuple(points),
         configurations=tuple(configurations),
-        frontier=tuple(
-            find_frontier(configurations, throughput=throughput_metric(run), latency=latency)
+        frontier=tuple(find_frontier(configurations, throughput=throughput, latency=latency)),
+        operating_points=tuple(chosen),
+        certificates=certify_all(
+            chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
         ),
-        operating_points=tuple(_choose_all(goals(run), configurations, latency)),
+        uncertainties=tuple(
+            curve_uncertainties(
+                configurations,
+                throughput=throughput,
+                latency=latency,
+                cap=latency_cap(run),
+                rng=np.random.default_rng(_SEED),
+            )
+        ),
         courses=tuple(courses),
         contests=tuple(find_contests(courses)),
         limits=find_limits(run, configurations),

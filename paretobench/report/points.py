@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +14,7 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import ServiceLevels, service_levels
 from paretobench.core.errors import RunFolderError
+from paretobench.core.intervals import INTERVAL_BOUNDS, METHOD_COLUMN, interval_cells
 from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.points import ALL_CLASSES, POINT_COLUMNS, Point, Settings
 from paretobench.core.values import Verdict
@@ -27,14 +28,18 @@ FRONTIER_COLUMNS = (
     *SETTINGS_COLUMNS,
     "class",
     "num_repeats",
+    "probability_on_frontier",
     *METRICS,
     "binds",
+    *INTERVAL_BOUNDS,
+    METHOD_COLUMN,
     "low_percentiles",
     "verdict",
     "reason",
     "remedy",
 )
 _FLOATS = {"max_waiting_time_ms", "aging_ms", "offered_requests_per_s", "fraction_of_capacity"}
+_BOUNDS = frozenset(INTERVAL_BOUNDS)
 _BOOLS = {"mix_classes"}
 _OPTIONAL_TEXT = {
     "variant",
@@ -111,7 +116,10 @@ def read_points(path: Path) -> list[Point]:
     trials: dict[str, list[dict[str, Any]]] = {}
     for row in rows:  # a trial's rows stand together, `all` first
         trials.setdefault(row["trial_id"], []).append(row)
-    return [Point.from_rows(of_trial) for of_trial in trials.values()]
+    try:
+        return [Point.from_rows(of_trial) for of_trial in trials.values()]
+    except ValueError as error:
+        raise RunFolderError(f"{path}: column {METHOD_COLUMN!r}: {error}") from error
 
 
 def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> dict[str, Any]:
@@ -132,6 +140,8 @@ def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> dict[st
 
 
 def _typed(column: str, text: str | None) -> Any:
+    if column in _BOUNDS:
+        return float(text) if text else None
     if column in METRICS or column in _FLOATS or column in _INTS:
         if not text:
             if column in METRICS or column in _OPTIONAL:
@@ -158,7 +168,7 @@ def points_csv(points: Sequence[Point]) -> bytes:
 
 
 def configuration_row(configuration: Configuration, of_class: str | None = None) -> dict[str, Any]:
-    """Return a row of `frontier.csv`, keyed by FRONTIER_COLUMNS: of all requests, or of a class."""
+    """Return a row of `frontier.csv`, of all requests or of a class, but for its probability."""
     settings = asdict(configuration.settings)
     limits = configuration.settings.class_limits().get(of_class or "", {})
     settings |= {name: limits[name] for name in limits.keys() & settings.keys()}
@@ -168,6 +178,7 @@ def configuration_row(configuration: Configuration, of_class: str | None = None)
         "num_repeats": configuration.num_repeats,
         **{name: configuration.figures.get(_name(of_class, name)) for name in METRICS},
         "binds": "" if of_class else configuration.binds,
+        **interval_cells(configuration.intervals, of_class),
         "low_percentiles": " ".join(
             metric
             for class_name, metric in map(split_name, configuration.low_percentiles)
@@ -183,15 +194,19 @@ def _name(of_class: str | None, metric: str) -> str:
     return metric if of_class is None else qualified(of_class, metric)
 
 
-def frontier_csv(frontier: Sequence[Configuration]) -> bytes:
-    """Return `frontier.csv`: the non-dominated configurations, figures the mean of the repeats.
+def frontier_csv(
+    frontier: Sequence[Configuration], probability_of: Callable[[Configuration], float | None]
+) -> bytes:
+    """Return `frontier.csv`: the non-dominated configurations, with the figures of all
+    repeats and the probability of each to be non-dominated.
 
     As in `points.csv` a row stands for all requests, and one more for each class.
     """
     rows = []
     for configuration in frontier:
         names = dict.fromkeys(split_name(name)[0] for name in configuration.figures)
-        rows += [configuration_row(configuration, name) for name in {None: None, **names}]
+        own = {"probability_on_frontier": probability_of(configuration)}
+        rows += [configuration_row(configuration, name) | own for name in {None: None, **names}]
     return _csv(FRONTIER_COLUMNS, rows)
 
 

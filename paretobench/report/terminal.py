@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.operating_points import OperatingPoint
+from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
+from paretobench.report.frontier_uncertainty import hypervolume_caption
 from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import marked, number, one_line, short_label, with_unit
+from paretobench.report.uncertainty import with_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def frontier_table(report: Report) -> Table:
-    """Return the frontier, one row a configuration, as a rich table.
+    """Return the frontier, one row a configuration, as a rich table; objectives have intervals.
 
     `~` marks a percentile with fewer than 10 samples beyond it. With no valid trial the table has
     no row and its caption says why.
@@ -25,6 +28,7 @@ def frontier_table(report: Report) -> Table:
     from rich.table import Table
 
     settings, figures = setting_columns(report), frontier_columns(report)
+    objectives = (report.throughput, report.latency)
     table = Table(title=f"Frontier: {report.throughput} against {report.latency}")
     for column in settings:
         table.add_column(column.title, justify="left" if column.is_text else "right")
@@ -33,12 +37,18 @@ def frontier_table(report: Report) -> Table:
     for configuration in report.frontier:
         table.add_row(
             *(escape(one_line(column.cell(configuration.settings))) for column in settings),
-            *(marked(configuration, metric) for metric in figures),
+            *(
+                (with_interval if metric in objectives else marked)(configuration, metric)
+                for metric in figures
+            ),
         )
     if not report.frontier:
         table.caption = escape(empty_frontier(report))
-    elif any(set(c.low_percentiles) & set(figures) for c in report.frontier):
-        table.caption = "~ fewer than 10 samples beyond this percentile"
+        return table
+    notes = [hypervolume_caption(report)]
+    if any(set(c.low_percentiles) & set(figures) for c in report.frontier):
+        notes.append("~ fewer than 10 samples beyond this percentile")
+    table.caption = escape("\n".join(note for note in notes if note))
     return table
 
 
@@ -48,7 +58,7 @@ def operating_points_table(report: Report) -> Table:
     from rich.table import Table
 
     table = Table(title="Operating points")
-    for title in ("for", "deploy", "expect", "margin", "why"):
+    for title in ("for", "deploy", "expect", "margin", "shown", "why"):
         table.add_column(title, overflow="fold")
     for point in report.operating_points:
         cells = (
@@ -56,6 +66,7 @@ def operating_points_table(report: Report) -> Table:
             deploy_text(report, point),
             expect_text(point),
             margin_text(point),
+            status_text(certificate_of(report, point)),
             reason_of(report, point),
         )
         table.add_row(*(escape(one_line(cell)) for cell in cells))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from paretobench.core.errors import RunFolderError
@@ -14,6 +15,7 @@ from paretobench.report.courses import (
 )
 from paretobench.report.deploy import operating_points_yaml
 from paretobench.report.figures import FIGURES, draw_png
+from paretobench.report.frontier_uncertainty import probability_of
 from paretobench.report.markdown import report_markdown
 from paretobench.report.model import Report, assemble
 from paretobench.report.points import frontier_csv, points_csv
@@ -30,7 +32,9 @@ def write_report(path: Path) -> Report:
     """
     report = assemble(open_run(path))
     write_atomically(path / "points.csv", points_csv(report.points))
-    write_atomically(path / "frontier.csv", frontier_csv(report.frontier))
+    write_atomically(
+        path / "frontier.csv", frontier_csv(report.frontier, partial(probability_of, report))
+    )
     write_atomically(path / "operating_points.yaml", operating_points_yaml(report))
     if report.courses:
         write_atomically(path / PHASES_FILE, phases_csv(report.courses))

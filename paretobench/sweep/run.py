@@ -34,7 +34,7 @@ from paretobench.targets.variants import VariantsTarget
 from paretobench.telemetry.provenance import collect_provenance
 
 _LOG = logging.getLogger(__name__)
-_SAME_TO_RESUME = (
+SAME_SYSTEM = (
     "kind",
     "simulated",
     "model",
@@ -223,7 +223,7 @@ def _require_same_system(
 ) -> None:
     """Raise EnvironmentUnfitError where the run began on another system: one frontier of two
     machines would be neither's."""
-    for name in _SAME_TO_RESUME:
+    for name in SAME_SYSTEM:
         if before and before.get(name) != now.get(name):
             raise EnvironmentUnfitError(
                 f"{output_dir}: began with {name} {before.get(name)!r}, found {now.get(name)!r}; "

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from paretobench.analysis.shift import Shift, latency_shift, throughput_shift
@@ -47,10 +47,15 @@ def test_there_and_back_is_no_shift(shift, one, other) -> None:
         assert (there.start, there.end) == (back.start, back.end)
 
 
-@given(CURVES, CURVES)
+# points that nothing dominates at either end: two of these overlap whatever lies between
+ENDS = st.tuples(st.floats(0.01, 0.05), st.floats(2000.0, 5000.0))
+WIDE_CURVES = st.builds(lambda curve, ends: [*curve, *((end, end) for end in ends)], CURVES, ENDS)
+
+
+@given(WIDE_CURVES, WIDE_CURVES)
 def test_the_integral_is_that_of_a_fine_grid(one, other) -> None:
     found = throughput_shift(one, other)
-    assume(isinstance(found, Shift) and found.end > 1.01 * found.start)
+    assert isinstance(found, Shift)
     grid = np.exp(np.linspace(np.log(found.start), np.log(found.end), 20_001))
     grid = np.sqrt(grid[1:] * grid[:-1])
 
@@ -58,7 +63,7 @@ def test_the_integral_is_that_of_a_fine_grid(one, other) -> None:
         gains, costs = np.array(curve).T
         return np.where(costs[:, None] <= grid, gains[:, None], -np.inf).max(axis=0)
 
-    steps = 2 * (len(one) + len(other)) * math.log(1e4) / 20_000  # cells that hold a step
+    steps = 2 * (len(one) + len(other)) * math.log(1e6) / 20_000  # cells that hold a step
     expected = np.log(best(other) / best(one)).mean()
     width = math.log(found.end / found.start)
     assert math.log(found.ratio) == pytest.approx(expected, abs=1e-9 + steps / min(width, 1))

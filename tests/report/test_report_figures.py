@@ -103,6 +103,10 @@ def variants_and_shapes(point, sweep):
     ]
 
 
+def repeated(point, sweep):
+    return sweep(repeats=3)
+
+
 def nothing_valid(point, sweep):
     return [
         point(batch=b, verdict="failed", reason="worker died: " + "y" * 900) for b in range(1, 9)
@@ -122,6 +126,7 @@ def nothing_valid(point, sweep):
         shapes,
         variants,
         variants_and_shapes,
+        repeated,
         nothing_valid,
     ],
     ids=lambda f: f.__name__,

@@ -89,8 +89,8 @@ def test_clients_ask_the_same_however_many_they_are() -> None:
     assert len({trial.seed for trial in trials}) == 1
 
 
-def test_requests_grow_with_the_batch_and_warm_up_fills_it() -> None:
-    measure = {"requests": {"per_slot": 6, "minimum": 32}}
+def test_requests_grow_with_the_batch_and_a_quick_warm_up_fills_it() -> None:
+    measure = {"requests": {"per_slot": 6, "minimum": 32}, "warmup": "quick"}
     by_size = {
         t.batching.max_batch_size: t
         for t in plan_trials(scenario(measure=measure))
@@ -98,6 +98,22 @@ def test_requests_grow_with_the_batch_and_warm_up_fills_it() -> None:
     }
     assert {size: t.num_requests for size, t in by_size.items()} == {1: 32, 4: 32, 16: 96}
     assert {size: t.num_warmup for size, t in by_size.items()} == {1: 4, 4: 4, 16: 16}
+
+
+@pytest.mark.parametrize(
+    ("requests", "batch", "least"), [(100, 4, 200), (3000, 4, 300), (9, 256, 256)]
+)
+def test_warm_up_is_200_requests_a_tenth_or_a_batch_and_five_latencies(
+    requests: int, batch: int, least: int
+) -> None:
+    batching = {"max_batch_size": batch}
+    load = {"kind": "poisson", "requests_per_s": 5}
+    (auto,) = plan_trials(scenario(measure={"requests": requests}, batching=batching, load=load))
+    assert (auto.num_warmup, auto.warmup_e2e) == (least, 5.0)
+    quick = {"requests": requests, "warmup": "quick"}
+    (short,) = plan_trials(scenario(measure=quick, batching=batching, load=load))
+    assert short.warmup_e2e == 0.0
+    assert short.num_warmup == max(batch, -(-requests // 10))
 
 
 def test_match_batch_has_a_client_a_slot() -> None:
@@ -141,8 +157,9 @@ def test_the_workloads_real_mean_is_described() -> None:
 
 
 def test_the_estimate_covers_every_trial_and_grows_with_the_requests() -> None:
-    few, basis = estimate_durations_s(scenario(), plan_trials(scenario()))
-    long = scenario(measure={"requests": {"per_slot": 60, "minimum": 320}})
+    short = scenario(measure={"warmup": "quick"})
+    few, basis = estimate_durations_s(short, plan_trials(short))
+    long = scenario(measure={"requests": {"per_slot": 60, "minimum": 320}, "warmup": "quick"})
     many, _ = estimate_durations_s(long, plan_trials(long))
     assert len(few) == 24
     assert min(few) > 0

@@ -71,6 +71,10 @@ class FakeNvml(ModuleType):
             "nvmlDeviceGetCurrentClocksEventReasons": 0x4,
             "nvmlSystemGetDriverVersion": "580.159.03",
             "nvmlSystemGetCudaDriverVersion_v2": 13000,
+            "nvmlDeviceGetPersistenceMode": 1,
+            "nvmlDeviceGetMigMode": [0, 1],
+            "nvmlDeviceGetMaxClockInfo": 1980,
+            "nvmlDeviceGetApplicationsClock": 1755,
             "nvmlGpmQueryDeviceSupport": SimpleNamespace(isSupportedDevice=1),
         }
 

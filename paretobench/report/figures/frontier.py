@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.frontier import find_frontier
 from paretobench.core.metrics import axis_label
-from paretobench.report.figures import frontier_labels, frontier_legend, frontier_limit
+from paretobench.report.figures import (
+    frontier_labels,
+    frontier_legend,
+    frontier_limit,
+    frontier_uncertainty,
+)
 from paretobench.report.figures.canvas import INK, MUTED, new_figure
 from paretobench.report.figures.encoding import (
     VERDICT_MARKS,
@@ -74,10 +79,13 @@ def draw_frontier(report: Report) -> Figure:
     placer = LabelPlacer(axes)
     _draw_limits(plane)
     frontier_limit.draw_limit(plane, placer)
+    frontier_uncertainty.draw_bands(plane)
     _draw_staircase_of_each(plane, placer)
     _draw_staircases(plane, placer)
+    doubtful = frontier_uncertainty.doubtful(plane)
     for configuration in _back_to_front(plane):
-        _draw_configuration(plane, placer, configuration)
+        is_doubtful = configuration.settings.configuration_id in doubtful
+        _draw_configuration(plane, placer, configuration, edge=INK if is_doubtful else "white")
     frontier_labels.add_labels(plane, placer)
     frontier_legend.add_legend(plane)
     return figure
@@ -181,17 +189,22 @@ def _draw_staircase_of_each(plane: Plane, placer: LabelPlacer) -> None:
         placer.block_steps(xs, ys)
 
 
-def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Configuration) -> None:
+def _draw_configuration(
+    plane: Plane, placer: LabelPlacer, configuration: Configuration, *, edge: str
+) -> None:
     place = plane.place(configuration)
     if place is None:
         return
     colour = plane.colours.of(configuration)
     marker = load_marker(configuration.settings.load_kind)
     if configuration.is_valid and math.isfinite(sum(place)):
-        _draw_repeats(plane, configuration, colour)
+        if frontier_uncertainty.has_bars(plane, configuration):
+            frontier_uncertainty.draw_bars(plane, placer, configuration)
+        else:
+            _draw_repeats(plane, configuration, colour)
         size = _marker_size(plane, configuration)
         plane.axes.scatter(
-            *place, s=size, marker=marker, color=colour, edgecolor="white", lw=0.7, zorder=4
+            *place, s=size, marker=marker, color=colour, edgecolor=edge, lw=0.8, zorder=4
         )
         placer.block_point(*place)
     elif plane.is_off_scale(configuration):
@@ -201,9 +214,10 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
         )
         placer.block_point(x, y, radius_px=5.0)
     else:
+        inner = VERDICT_MARKS.get(configuration.verdict)
         plane.axes.scatter(
             *place,
-            s=38,
+            s=38 if inner is None else 64,
             marker=marker,
             facecolor="white",
             edgecolor=colour,
@@ -211,10 +225,9 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
             zorder=3,
             clip_on=False,  # it may lie on the very edge
         )
-        inner = VERDICT_MARKS.get(configuration.verdict)
         if inner is not None:
             plane.axes.scatter(
-                *place, s=16, marker=inner, color=colour, lw=1.0, zorder=3.1, clip_on=False
+                *place, s=18, marker=inner, color=colour, lw=1.0, zorder=3.1, clip_on=False
             )
         placer.block_point(*place, radius_px=6.0)
 

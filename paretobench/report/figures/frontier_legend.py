@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from paretobench.report.figures import frontier_labels, frontier_limit
+from paretobench.report.figures import frontier_labels, frontier_limit, frontier_uncertainty
 from paretobench.report.figures.canvas import INK
 from paretobench.report.figures.encoding import (
     VERDICT_MARKS,
@@ -65,7 +65,11 @@ def _lines(plane: Plane) -> list[Line2D]:
     of_each = next((" / ".join(s.class_limits()) for s in with_own), "")
     if of_each:
         handles.append(legend_mark(textwrap.fill(f"a/b: {of_each}", _WRAP), marker=""))
-    if any(c.num_repeats > 1 for c in report.configurations):
+    handles += frontier_uncertainty.legend_entries(plane)
+    if any(
+        c.num_repeats > 1 and c.is_valid and not frontier_uncertainty.has_bars(plane, c)
+        for c in report.configurations
+    ):
         handles.append(legend_mark("single repeat", marker="o", markersize=3, color="#9aa0a6"))
     limits = frontier_labels.latency_limits(report).items()
     off_scale = [(limit, names) for limit, names in limits if not plane.up.holds(limit)]
