@@ -22,9 +22,9 @@ from paretobench.analysis.latencies import (
     time_to_first_token_s,
     wait_s,
 )
-from paretobench.analysis.limit_line import served_lengths
 from paretobench.analysis.percentiles import PERCENTILES, is_low, mean_of, percentile
 from paretobench.analysis.rates import delivered_in, rate_intervals
+from paretobench.analysis.request_work import served_lengths
 from paretobench.analysis.run_intervals import latency_intervals, mean_interval
 from paretobench.analysis.sla import ServiceLevels
 from paretobench.analysis.utilisation import utilisation

@@ -10,7 +10,8 @@ import numpy as np
 from rich.table import Table
 
 from paretobench.analysis.counts import ModelCounts
-from paretobench.analysis.limit_line import LimitLine, request_work
+from paretobench.analysis.limit_line import LimitLine
+from paretobench.analysis.request_work import request_work
 from paretobench.core.ceilings import Ceilings
 from paretobench.report.text import number
 

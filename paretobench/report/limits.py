@@ -11,7 +11,8 @@ import numpy as np
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.frontier import curve_of
-from paretobench.analysis.limit_line import Lengths, LimitLine, request_work, why_no_line
+from paretobench.analysis.limit_line import LimitLine, why_no_line
+from paretobench.analysis.request_work import Lengths, request_work
 from paretobench.report.manifest import (
     conditions,
     latency_metric,

@@ -11,9 +11,10 @@ import pytest
 
 from paretobench.analysis.conditions import Conditions, counts_entry
 from paretobench.analysis.counts import ModelCounts, StepWork, count_model, decode_work
-from paretobench.analysis.limit_line import LimitLine, request_work, why_no_line
+from paretobench.analysis.limit_line import LimitLine, why_no_line
 from paretobench.analysis.limits import step_limit
 from paretobench.analysis.metrics import summarize
+from paretobench.analysis.request_work import request_work
 from paretobench.analysis.sla import service_levels
 from paretobench.core.ceilings import Ceiling, Ceilings
 from paretobench.core.points import Point, Settings

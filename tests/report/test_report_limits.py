@@ -12,7 +12,8 @@ import pytest
 
 from paretobench.analysis.conditions import counts_entry
 from paretobench.analysis.counts import count_model
-from paretobench.analysis.limit_line import LimitLine, request_work
+from paretobench.analysis.limit_line import LimitLine
+from paretobench.analysis.request_work import request_work
 from paretobench.cli import main
 from paretobench.core.ceilings import Ceiling, Ceilings
 from paretobench.core.intervals import Interval
