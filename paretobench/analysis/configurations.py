@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from paretobench.core.intervals import Interval
 from paretobench.core.points import Point, Settings
@@ -30,7 +31,8 @@ class Configuration:
 
     `runs` are the repeats that the figures come from: where the configuration was measured again
     because it stood on the frontier, those of then alone, since the first ones flatter. `settings`
-    are those of the first, `intervals` those of the figures.
+    are those of the first, `intervals` those of the figures; `precision` says whether these are as
+    narrow as the scenario asks, None where it asks nothing or the configuration is not valid.
     """
 
     settings: Settings
@@ -42,6 +44,7 @@ class Configuration:
     remedy: str = ""
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     runs: tuple[Point, ...] = ()
+    precision: Literal["met", "imprecise"] | None = None
 
     @property
     def is_confirmed(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,11 +24,13 @@ from paretobench.core.errors import (
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import at_capacity
-from paretobench.results import RunWriter, open_run
+from paretobench.results import RunFolder, RunWriter, open_run
 from paretobench.scenario import Scenario
+from paretobench.sweep.attempts import is_to_repeat, length_s, nothing, twice_as_long
 from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.plan import scenario_hash, workload_shapes
 from paretobench.sweep.preflight import describe_workload
+from paretobench.sweep.stages import later_trials, next_block
 from paretobench.targets.base import Target
 from paretobench.targets.variants import VariantsTarget
 from paretobench.telemetry.provenance import collect_provenance
@@ -65,8 +68,16 @@ class SweepListener(Protocol):
         """Learn what a trial gave and how long it took."""
 
 
+def _tell_nobody(_planned: Sequence[Trial], _missing: Sequence[Trial]) -> None:
+    pass
+
+
 class Sweep:
-    """The trials of one scenario, measured on one target, written to one run folder."""
+    """The trials of one scenario, measured on one target, written to one run folder.
+
+    `trials` are those that the scenario plans; `stages` says which follow. `on_plan` is told, as
+    the plan grows, of all planned trials and of those still to be measured.
+    """
 
     def __init__(
         self,
@@ -74,9 +85,13 @@ class Sweep:
         trials: Sequence[Trial],
         target: Target,
         listener: SweepListener,
+        on_plan: Callable[[Sequence[Trial], Sequence[Trial]], None] = _tell_nobody,
     ) -> None:
         self._scenario = scenario
-        self._trials = trials
+        self._trials = list(trials)
+        self._on_plan = on_plan
+        self._points: dict[str, Point] = {}  # of the trials that are on disk, by their id
+        self._no_capacity: dict[str, str] = {}
         self._target = target
         self._listener = listener
         self._levels = service_levels(scenario.model_dump(mode="json"))
@@ -96,6 +111,8 @@ class Sweep:
         writer = self._open_folder(output_dir, resume=resume)
         try:
             self._describe(writer, provenance)
+            entries = writer.manifest["trials"]
+            self._trials += later_trials(self._scenario, self._trials, entries)
             writer.plan(self._trials)
             if retry_failed:
                 self._forget_failed(writer)
@@ -154,28 +171,66 @@ class Sweep:
         writer.plan(self._trials)
 
     def _measure_all(self, writer: RunWriter) -> None:
-        missing = [t for t in self._trials if writer.summary_of(t.trial_id) is None]
-        no_capacity: dict[str, str] = {}
-        for trial in missing:
+        while True:
+            missing = [t for t in self._trials if writer.summary_of(t.trial_id) is None]
+            self._on_plan(self._trials, missing)
+            for trial in missing:
+                self._measure_one(writer, trial)
+            if not self._plan_more(writer):
+                return
+
+    def _plan_more(self, writer: RunWriter) -> bool:
+        """Write down what is to be measured next; return whether there is anything."""
+        measure = self._scenario.measure
+        if not measure.confirm and measure.precision is None:
+            return False
+        block = next_block(
+            self._scenario,
+            self._trials,
+            [self._point_of(writer, trial) for trial in self._trials],
+            round_number=max((entry["round"] for entry in writer.manifest["trials"]), default=0),
+            measured_s=math.fsum(self._measured_s(writer, trial) for trial in self._trials),
+        )
+        if block is None:
+            return False
+        self._trials += block.trials
+        writer.plan(self._trials, round_number=block.round_number)
+        return True
+
+    def _point_of(self, writer: RunWriter, trial: Trial) -> Point:
+        """Return a measured trial's point, from its raw files where an earlier process wrote them.
+
+        Raises RunFolderError where these are damaged.
+        """
+        if trial.trial_id not in self._points:
+            folder = RunFolder(path=writer.path, manifest=writer.manifest)
+            settings, trace = folder.read_trial(trial.trial_id)
+            self._points[trial.trial_id] = self._summarize(writer, settings, trace)
+        return self._points[trial.trial_id]
+
+    def _measured_s(self, writer: RunWriter, trial: Trial) -> float:
+        return (writer.summary_of(trial.trial_id) or {}).get("measured_s") or 0.0
+
+    def _measure_one(self, writer: RunWriter, trial: Trial) -> None:
+        try:
+            self._select(writer, trial.variant)
+        except TrialError as error:
+            self._record(writer, trial, nothing(str(error)))
+            return
+        shape = capacity_key(trial)
+        capacities = writer.manifest["capacity"]
+        if needs_pilot(trial) and shape not in capacities and shape not in self._no_capacity:
+            self._listener.pilot_started()
             try:
-                self._select(writer, trial.variant)
+                capacities[shape] = measure_capacity(self._scenario, trial, self._target)
             except TrialError as error:
-                self._record(writer, trial, _nothing(str(error)), 0.0)
-                continue
-            shape = capacity_key(trial)
-            capacities = writer.manifest["capacity"]
-            if needs_pilot(trial) and shape not in capacities and shape not in no_capacity:
-                self._listener.pilot_started()
-                try:
-                    capacities[shape] = measure_capacity(self._scenario, trial, self._target)
-                except TrialError as error:
-                    no_capacity[shape] = f"the capacity could not be measured: {error}"
-                writer.save()
-            if needs_pilot(trial) and shape in no_capacity:
-                self._record(writer, trial, _nothing(no_capacity[shape]), 0.0)
-                continue
-            rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
-            self._measure(writer, replace(trial, load=at_capacity(trial.load, rate)))
+                self._no_capacity[shape] = f"the capacity could not be measured: {error}"
+            writer.save()
+        if needs_pilot(trial) and shape in self._no_capacity:
+            self._record(writer, trial, nothing(self._no_capacity[shape]))
+            return
+        rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
+        self._measure(writer, replace(trial, load=at_capacity(trial.load, rate)))
 
     def _select(self, writer: RunWriter, variant: str | None) -> None:
         """Have the variant loaded, and its system written down or found to be as it was."""
@@ -189,21 +244,47 @@ class Sweep:
             writer.save()
 
     def _measure(self, writer: RunWriter, trial: Trial) -> None:
+        """Measure a trial, and once more at twice the length where it looks overloaded."""
         self._listener.trial_started(trial)
         started_s = time.monotonic()
+        trace = self._serve(trial)
+        measured_s = length_s(trace)
+        if is_to_repeat(trace, self._summarize(writer, Settings.of(trial), trace)):
+            trace = replace(self._serve(twice_as_long(trial)), attempt=2)
+            measured_s += length_s(trace)
+        self._record(
+            writer,
+            trial,
+            trace,
+            measured_s=measured_s,
+            duration_s=time.monotonic() - started_s,
+        )
+
+    def _serve(self, trial: Trial) -> Trace:
         try:
-            trace = self._target.measure(trial)
+            return self._target.measure(trial)
         except DeviceOutOfMemoryError as error:
-            trace = replace(_nothing(str(error)), outcome="out_of_memory")
+            return nothing(str(error), outcome="out_of_memory")
         except TrialError as error:
             _LOG.warning("trial %s failed: %s", trial, error)
-            trace = _nothing(str(error))
-        self._record(writer, trial, trace, time.monotonic() - started_s)
+            return nothing(str(error))
 
-    def _record(self, writer: RunWriter, trial: Trial, trace: Trace, duration_s: float) -> None:
-        conditions = Conditions.from_manifest(writer.manifest, trial.variant)
-        point = summarize(Settings.of(trial), trace, self._levels, conditions)
-        writer.add_trial(trace, point)
+    def _summarize(self, writer: RunWriter, settings: Settings, trace: Trace) -> Point:
+        conditions = Conditions.from_manifest(writer.manifest, settings.variant)
+        return summarize(settings, trace, self._levels, conditions)
+
+    def _record(
+        self,
+        writer: RunWriter,
+        trial: Trial,
+        trace: Trace,
+        *,
+        measured_s: float = 0.0,
+        duration_s: float = 0.0,
+    ) -> None:
+        point = self._summarize(writer, Settings.of(trial), trace)
+        writer.add_trial(trace, point, measured_s=measured_s)
+        self._points[trial.trial_id] = point
         self._listener.trial_done(trial, point, duration_s)
 
 
@@ -218,7 +299,3 @@ def _require_same_system(
                 f"{output_dir}: began with {name} {before.get(name)!r}, found {now.get(name)!r}; "
                 "resume where it began, or give another --output-dir"
             )
-
-
-def _nothing(reason: str) -> Trace:
-    return Trace(requests=(), steps=(), window=None, outcome="failed", reason=reason)
