@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
+    from paretobench.sweep.estimate import Estimate
     from paretobench.targets.base import Target
 
 
@@ -20,7 +21,7 @@ def measure(
     target: Target,
     folder: Path,
     *,
-    durations_s: Sequence[float],
+    estimate: Estimate,
     command: str,
     resume: bool,
     retry_failed: bool = False,
@@ -28,7 +29,7 @@ def measure(
 ) -> NoReturn:
     """Measure the trials, write the report, print the answer and exit with the run's code.
 
-    `durations_s` are the estimates that the remaining time is told from.
+    The remaining time is told from the `estimate`.
     """
     from paretobench.cli.outcome import finish
     from paretobench.cli.progress import Progress
@@ -40,8 +41,8 @@ def measure(
     signal.signal(signal.SIGTERM, _interrupt)
     interrupted = False
     try:
-        with Progress(scenario, trials, durations_s) as progress:
-            Sweep(scenario, trials, target, progress).run(
+        with Progress(scenario, estimate) as progress:
+            Sweep(scenario, trials, target, progress, progress.plan_grew).run(
                 folder, resume=resume, retry_failed=retry_failed
             )
     except KeyboardInterrupt:

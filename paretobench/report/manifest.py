@@ -8,6 +8,7 @@ from typing import Any
 
 from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.operating_points import Goal
+from paretobench.analysis.precision import wanted_half_widths
 from paretobench.core.errors import RunFolderError
 from paretobench.report.text import joined, one_line
 from paretobench.results.reader import RunFolder
@@ -33,6 +34,12 @@ def throughput_metric(run: RunFolder) -> str:
 def latency_metric(run: RunFolder) -> str:
     """Return the metric up."""
     return str(section(scenario(run), "objectives").get("latency") or "p95_e2e_ms")
+
+
+def wanted_precision(run: RunFolder) -> dict[str, float]:
+    """Return the half-width asked of each figure as a share of it; empty where none is."""
+    asked = section(scenario(run), "measure", "precision")
+    return wanted_half_widths(asked, throughput=throughput_metric(run))
 
 
 def goals(run: RunFolder) -> list[Goal]:

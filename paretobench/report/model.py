@@ -9,13 +9,21 @@ from functools import partial
 from pathlib import Path
 
 from paretobench.analysis.configurations import Configuration, combine_repeats
+from paretobench.analysis.confirmation import Confirmation, confirmation_of
 from paretobench.analysis.frontier import curve_of, find_frontier
 from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
+from paretobench.analysis.precision import judged
 from paretobench.core.metrics import split_name
 from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
 from paretobench.report.courses import Course, load_courses
-from paretobench.report.manifest import goals, latency_metric, throughput_metric, variant_names
+from paretobench.report.manifest import (
+    goals,
+    latency_metric,
+    throughput_metric,
+    variant_names,
+    wanted_precision,
+)
 from paretobench.report.points import load_points
 from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
@@ -87,10 +95,16 @@ class Report:
         """How many trials had each verdict, most first."""
         return dict(Counter(point.verdict for point in self.points).most_common())
 
+    @property
+    def confirmation(self) -> Confirmation:
+        """What measuring the frontier again showed."""
+        return confirmation_of(
+            self.points, self.configurations, throughput=self.throughput, latency=self.latency
+        )
+
     def repeats_of(self, configuration: Configuration) -> list[Point]:
         """Return the points that a configuration's figures are the mean of."""
-        wanted = configuration.settings.configuration_id
-        return [p for p in self.points if p.settings.configuration_id == wanted]
+        return list(configuration.runs)
 
     def spread(self, configuration: Configuration, metric: str) -> tuple[float, float] | None:
         """Return the lowest and highest repeat, None where there are not two."""
@@ -105,8 +119,12 @@ def assemble(run: RunFolder) -> Report:
     Raises RunFolderError where the folder's files are damaged.
     """
     points = load_points(run)
-    configurations = sorted(combine_repeats(points), key=partial(_variant_rank, variant_names(run)))
-    courses = load_courses(run, points)
+    configurations = sorted(
+        judged(combine_repeats(points), wanted_precision(run)),
+        key=partial(_variant_rank, variant_names(run)),
+    )
+    # controllers meet fixed settings under the same arrivals: those measured again had others
+    courses = load_courses(run, [p for p in points if p.settings.stage == "explore"])
     latency = latency_metric(run)
     return Report(
         run=run,

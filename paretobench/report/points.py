@@ -27,6 +27,7 @@ FRONTIER_COLUMNS = (
     *SETTINGS_COLUMNS,
     "class",
     "num_repeats",
+    "precision",
     *METRICS,
     "low_percentiles",
     "verdict",
@@ -165,6 +166,7 @@ def configuration_row(configuration: Configuration, of_class: str | None = None)
         **settings,
         "class": of_class or ALL_CLASSES,
         "num_repeats": configuration.num_repeats,
+        "precision": configuration.precision,
         **{name: configuration.figures.get(_name(of_class, name)) for name in METRICS},
         "low_percentiles": " ".join(
             metric

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from paretobench.analysis.operating_points import OperatingPoint
 from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
+from paretobench.report.markdown_stages import imprecise_text
 from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import marked, number, one_line, short_label, with_unit
@@ -39,6 +40,9 @@ def frontier_table(report: Report) -> Table:
         table.caption = escape(empty_frontier(report))
     elif any(set(c.low_percentiles) & set(figures) for c in report.frontier):
         table.caption = "~ fewer than 10 samples beyond this percentile"
+    imprecise = escape(imprecise_text(report))
+    if imprecise:
+        table.caption = f"{table.caption}; {imprecise}" if table.caption else imprecise
     return table
 
 

@@ -145,12 +145,11 @@ class RunWriter:
         os.replace(folder, folder.with_name(f".partial-{trial_id}"))
         atomic.discard_partial(folder.parent)
 
-    def add_trial(
-        self, trace: Trace, point: Point, *, measured_s: float | None = None
-    ) -> None:
+    def add_trial(self, trace: Trace, point: Point, *, measured_s: float | None = None) -> None:
         """Write a trial's raw files and summary as one, then note it in the manifest.
 
-        `measured_s` is how long it was served for, a first attempt included. Raises IncompleteError where the disk refuses: the trial is then not there at all.
+        `measured_s` is how long it was served for, a first attempt included. Raises
+        IncompleteError where the disk refuses: the trial is then not there at all.
         """
         trial_id = point.settings.trial_id
 

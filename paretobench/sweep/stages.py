@@ -116,9 +116,7 @@ def _one_more_of_each(
     stage: Stage = "confirm" if round_number else "explore"
     base = _by_configuration(planned)
     return [
-        repeat_of(
-            scenario, base[c.settings.configuration_id], repeat=c.num_repeats, stage=stage
-        )
+        repeat_of(scenario, base[c.settings.configuration_id], repeat=c.num_repeats, stage=stage)
         for c in configurations
         if c.settings.stage == stage
         and c.is_valid
