@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from paretobench.analysis.dependence import interval_notes
+from paretobench.analysis.intervals import combine_figures
 from paretobench.core.intervals import Interval
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Verdict
@@ -27,12 +28,15 @@ _SEVERITY: tuple[Verdict, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """One configuration under one load: the mean of its repeats' figures, its worst verdict.
+    """One configuration under one load: its repeats' figures together, its worst verdict.
+
+    Percentiles are those of the pooled samples where these are at hand, other figures the mean.
 
     `runs` are the repeats that the figures come from: where the configuration was measured again
     because it stood on the frontier, those of then alone, since the first ones flatter. `settings`
-    are those of the first, `intervals` those of the figures; `precision` says whether these are as
-    narrow as the scenario asks, None where it asks nothing or the configuration is not valid.
+    are those of the first, `intervals` those of the figures; `interval_notes` say why they should
+    not be believed, where they should not; `precision` whether they are as narrow as the scenario
+    asks, None where it asks nothing or the configuration is not valid.
     """
 
     settings: Settings
@@ -44,6 +48,7 @@ class Configuration:
     remedy: str = ""
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     runs: tuple[Point, ...] = ()
+    interval_notes: tuple[str, ...] = ()
     precision: Literal["met", "imprecise"] | None = None
 
     @property
@@ -73,19 +78,16 @@ def _published(repeats: list[Point]) -> list[Point]:
 def _combine(repeats: list[Point]) -> Configuration:
     worst = min(repeats, key=lambda point: _SEVERITY.index(point.verdict))
     low = dict.fromkeys(name for point in repeats for name in point.low_percentiles)
-    names = dict.fromkeys(name for point in repeats for name in point.figures)
+    figures, intervals = combine_figures(repeats)
     return Configuration(
         settings=repeats[0].settings,
-        figures={name: _mean([p.figures.get(name) for p in repeats]) for name in names},
+        figures=figures,
         low_percentiles=tuple(low),
         num_repeats=len(repeats),
         verdict=worst.verdict,
         reason=worst.reason,
         remedy=worst.remedy,
+        intervals=intervals,
+        interval_notes=interval_notes(repeats, figures),
         runs=tuple(repeats),
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return math.fsum(present) / len(present) if present else None

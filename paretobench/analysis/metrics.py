@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.latencies import (
     e2e_latency_s,
-    inf_if_none,
     inter_token_latencies_s,
     queue_time_s,
     time_per_output_token_s,
     time_to_first_token_s,
     wait_s,
 )
-from paretobench.analysis.percentiles import is_low, mean_of, percentile
+from paretobench.analysis.percentiles import PERCENTILES, is_low, mean_of, percentile
+from paretobench.analysis.rates import delivered_in, rate_intervals
+from paretobench.analysis.run_intervals import latency_intervals, mean_interval
 from paretobench.analysis.sla import ServiceLevels
 from paretobench.analysis.validity import judge
 from paretobench.analysis.window import (
@@ -31,12 +32,12 @@ from paretobench.analysis.window import (
     device_figures,
     steps_in_window,
 )
+from paretobench.core.intervals import Interval
 from paretobench.core.metrics import LATENCY_KINDS, METRICS, STATISTICS, qualified
 from paretobench.core.points import Point, Settings
 from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, Trace, Window
 
-_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
 _UNKNOWN = Conditions()
 
 
@@ -50,14 +51,15 @@ def summarize(
 
     Where `levels` tells classes apart, each class's figures stand beside those of all.
     """
-    figures, low, samples = _figures_of(settings, trace, levels)
+    figures, low, samples, intervals = _figures_of(settings, trace, levels)
     for name in levels.by_class:
-        own, own_low, own_samples = _figures_of(settings, _only(trace, name), levels)
+        own, own_low, own_samples, own_intervals = _figures_of(settings, _only(trace, name), levels)
         if settings.arrangement != "separate":
             own |= dict.fromkeys(STEP_FIGURES)  # steps and device serve all classes
         own |= dict.fromkeys(DEVICE_FIGURES)
         figures |= {qualified(name, metric): value for metric, value in own.items()}
         low += tuple(qualified(name, metric) for metric in own_low)
+        intervals |= {qualified(name, metric): i for metric, i in own_intervals.items()}
         samples |= {qualified(name, kind): of_kind for kind, of_kind in own_samples.items()}
     judgement = judge(settings, trace, figures, conditions)
     return Point(
@@ -67,6 +69,7 @@ def summarize(
         verdict=judgement.verdict,
         reason=judgement.reason,
         remedy=judgement.remedy,
+        intervals=intervals,
         samples=samples,
     )
 
@@ -82,9 +85,14 @@ def _only(trace: Trace, class_name: str) -> Trace:
 
 def _figures_of(
     settings: Settings, trace: Trace, levels: ServiceLevels
-) -> tuple[dict[str, float | None], tuple[str, ...], dict[str, NDArray[np.float64]]]:
-    """Return the figures of a trace, the names of the percentiles with too few samples, and the
-    latencies by kind but for ITL, of which there is one a token."""
+) -> tuple[
+    dict[str, float | None],
+    tuple[str, ...],
+    dict[str, NDArray[np.float64]],
+    dict[str, Interval],
+]:
+    """Return the figures of a trace, the names of the percentiles with too few samples, the
+    latencies by kind but for ITL, of which there is one a token, and the figures' intervals."""
     measured = [record for record in trace.requests if record.measured]
     figures: dict[str, float | None] = dict.fromkeys(METRICS)
     samples = _latency_samples(measured)
@@ -95,11 +103,18 @@ def _figures_of(
     figures["max_wait_ms"] = max((to_ms(wait_s(record)) for record in measured), default=None)
     figures["num_preemptions"] = sum(record.num_preemptions for record in measured)
     figures["recomputed_tokens"] = sum(record.recomputed_tokens for record in measured)
-    figures["sla_attainment"] = levels.attainment(measured)
-    if trace.window is not None and trace.window.duration_s > 0:
-        figures |= _window_figures(settings, trace, trace.window, levels)
     kept = {kind: of_kind for kind, of_kind in samples.items() if kind != "itl"}
-    return figures, _low_percentiles(samples), kept
+    intervals = latency_intervals(kept)
+    met = levels.outcomes(measured)
+    figures["sla_attainment"] = mean_of(met)
+    attainment = mean_interval(met, most=1.0)
+    if attainment is not None:
+        intervals["sla_attainment"] = attainment
+    if trace.window is not None and trace.window.duration_s > 0:
+        of_window, rates = _window_figures(settings, trace, trace.window, levels, len(measured))
+        figures |= of_window
+        intervals |= rates
+    return figures, _low_percentiles(samples), kept, intervals
 
 
 def _latency_samples(measured: Sequence[RequestRecord]) -> dict[str, NDArray[np.float64]]:
@@ -120,7 +135,7 @@ def _latency_figures(samples: Mapping[str, NDArray[np.float64]]) -> dict[str, fl
             if statistic == "mean":
                 value = mean_of(samples[kind])
             else:
-                value = percentile(samples[kind], _PERCENTILES[statistic])
+                value = percentile(samples[kind], PERCENTILES[statistic])
             figures[f"{statistic}_{kind}_ms"] = None if value is None else to_ms(value)
     return figures
 
@@ -129,44 +144,22 @@ def _low_percentiles(samples: Mapping[str, NDArray[np.float64]]) -> tuple[str, .
     return tuple(
         f"{statistic}_{kind}_ms"
         for kind in LATENCY_KINDS
-        for statistic, share in _PERCENTILES.items()
+        for statistic, share in PERCENTILES.items()
         if is_low(samples[kind].size, share)
     )
 
 
 def _window_figures(
-    settings: Settings, trace: Trace, window: Window, levels: ServiceLevels
-) -> dict[str, float | None]:
-    span_s = window.duration_s
-    output_tokens = sum(_count_in(record.token_times_s, window) for record in trace.requests)
-    # a prompt is served when its first token is: its tokens count then
-    prompt_tokens = sum(
-        record.prompt_tokens
-        for record in trace.requests
-        if record.first_token_s is not None and _is_in(record.first_token_s, window)
-    )
-    delivered = [
-        record
-        for record in trace.requests
-        if record.status == "finished" and _is_in(inf_if_none(record.finished_s), window)
-    ]
-    good = sum(map(levels.is_met, delivered)) / span_s if levels.any_set else None
+    settings: Settings, trace: Trace, window: Window, levels: ServiceLevels, num_measured: int
+) -> tuple[dict[str, float | None], dict[str, Interval]]:
+    counted = delivered_in(trace.requests, window, levels, num_measured)
+    sums = {name: float(of_rate.sum()) for name, of_rate in counted.items()}
     figures: dict[str, float | None] = {
-        "window_s": span_s,
-        "output_tokens_per_s": output_tokens / span_s,
-        "total_tokens_per_s": (output_tokens + prompt_tokens) / span_s,
-        "requests_per_s": len(delivered) / span_s,
-        "goodput_requests_per_s": good,
+        "window_s": window.duration_s,
+        **{name: total / window.duration_s for name, total in sums.items()},
     }
     figures |= steps_in_window(trace.steps, window, settings)
-    figures |= device_figures(trace.telemetry, window, output_tokens=output_tokens)
-    return figures
-
-
-def _is_in(time_s: float, window: Window) -> bool:
-    return window.start_s < time_s <= window.end_s
-
-
-def _count_in(times_s: Sequence[float], window: Window) -> int:
-    first, last = np.searchsorted(times_s, (window.start_s, window.end_s), side="right")
-    return int(last - first)
+    figures |= device_figures(
+        trace.telemetry, window, output_tokens=int(sums["output_tokens_per_s"])
+    )
+    return figures, rate_intervals(counted, window)

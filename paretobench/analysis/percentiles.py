@@ -7,7 +7,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.core.metrics import LATENCY_KINDS, qualified, split_name
+
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
 _MINIMUM_BEYOND = 10
+
+
+def percentile_of(metric: str) -> tuple[str, float] | None:
+    """Return whose percentile a figure is: the name of its samples, and the share below it.
+
+    None where it is not one of latencies.
+
+    >>> percentile_of("chat.p95_e2e_ms"), percentile_of("mean_e2e_ms")
+    (('chat.e2e', 95.0), None)
+    """
+    class_name, base = split_name(metric)
+    statistic, _, rest = base.partition("_")
+    kind = rest.removesuffix("_ms")
+    if statistic not in PERCENTILES or kind not in LATENCY_KINDS:
+        return None
+    return kind if class_name is None else qualified(class_name, kind), PERCENTILES[statistic]
 
 
 def percentile(samples: NDArray[np.float64], share: float) -> float | None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from paretobench.analysis.latencies import (
     e2e_latency_s,
     time_per_output_token_s,
@@ -58,10 +61,10 @@ class ServiceLevels:
         """Return whether a request was delivered inside every limit of its class."""
         return self.of(record.class_name).is_met(record)
 
-    def attainment(self, measured: Sequence[RequestRecord]) -> float | None:
-        """Return the share of requests that kept their limits; None where none has any."""
+    def outcomes(self, measured: Sequence[RequestRecord]) -> NDArray[np.float64]:
+        """Return 1 for each request that kept its limits and 0 for others, of those with any."""
         limited = [record for record in measured if self.of(record.class_name).any_set]
-        return sum(map(self.is_met, limited)) / len(limited) if limited else None
+        return np.array([self.is_met(record) for record in limited], dtype=float)
 
     @property
     def any_set(self) -> bool:

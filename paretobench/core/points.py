@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.core.controllers import constants_json
-from paretobench.core.intervals import Interval
+from paretobench.core.intervals import (
+    INTERVAL_BOUNDS,
+    METHOD_COLUMN,
+    Interval,
+    interval_cells,
+    intervals_of_row,
+)
 from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.profiles import RateProfile, profile_of
 from paretobench.core.units import to_ms
@@ -163,9 +169,11 @@ class Point:
         """Return the point of a trial's rows, `all` first, their values already typed."""
         figures: dict[str, float | None] = {}
         low: list[str] = []
+        intervals: dict[str, Interval] = {}
         for row in rows:
             of_class = None if row.get("class", ALL_CLASSES) == ALL_CLASSES else row["class"]
             figures |= {_name(of_class, name): row.get(name) for name in METRICS}
+            intervals |= intervals_of_row(row, of_class)
             low += [_name(of_class, name) for name in str(row["low_percentiles"] or "").split()]
         first = rows[0]
         known = {f.name for f in fields(Settings)} & first.keys()
@@ -176,6 +184,7 @@ class Point:
             verdict=cast(Verdict, first["verdict"]),
             reason=str(first["reason"] or ""),
             remedy=str(first.get("remedy") or ""),
+            intervals=intervals,
         )
 
     def _row(self, of_class: str | None) -> dict[str, Any]:
@@ -187,6 +196,7 @@ class Point:
             **own,
             "class": of_class or ALL_CLASSES,
             **{name: self.figures.get(_name(of_class, name)) for name in METRICS},
+            **interval_cells(self.intervals, of_class),
             "low_percentiles": " ".join(split_name(name)[1] for name in low),
             "verdict": self.verdict,
             "reason": self.reason,
@@ -202,6 +212,8 @@ POINT_COLUMNS: tuple[str, ...] = (
     *(f.name for f in fields(Settings)),
     "class",
     *METRICS,
+    *INTERVAL_BOUNDS,
+    METHOD_COLUMN,
     "low_percentiles",
     "verdict",
     "reason",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.core.intervals import interval_cells
 from paretobench.core.metrics import METRICS, qualified
 from paretobench.report.controllers import regret_mapping
 from paretobench.report.deploy import operating_points_mapping
@@ -48,10 +49,14 @@ def report_document(report: Report) -> dict[str, Any]:
 def _frontier_entry(report: Report, configuration: Configuration) -> dict[str, Any]:
     """Return a row of the frontier, with the figures of each class where there are classes."""
     by_class = {
-        name: {metric: configuration.figures.get(qualified(name, metric)) for metric in METRICS}
+        name: {
+            **{metric: configuration.figures.get(qualified(name, metric)) for metric in METRICS},
+            **interval_cells(configuration.intervals, name),
+        }
         for name in report.class_names
     }
     row = configuration_row(configuration)
+    row["interval_notes"] = configuration.interval_notes
     row["class_batching"] = configuration.settings.class_limits() or None
     return {**row, **({"classes": by_class} if by_class else {})}
 

@@ -24,11 +24,11 @@ from paretobench.report.text import (
     joined,
     markdown,
     marked,
-    number,
     plural,
     short_label,
     with_unit,
 )
+from paretobench.report.uncertainty import interval_note, repeats_note, with_interval
 
 
 def report_markdown(report: Report) -> bytes:
@@ -126,7 +126,7 @@ def _frontier_lines(report: Report) -> list[str]:
     settings, figures = setting_columns(report), frontier_columns(report)
     rows = [
         [column.cell(c.settings) for column in settings]
-        + [_with_spread(report, c, metric) for metric in figures]
+        + [_cell(report, c, metric) for metric in figures]
         for c in report.frontier
     ]
     header = [column.title for column in settings] + [column_title(metric) for metric in figures]
@@ -161,22 +161,18 @@ def _shift_lines(report: Report) -> list[str]:
     ]
 
 
-def _with_spread(report: Report, configuration: Configuration, metric: str) -> str:
-    cell = marked(configuration, metric)
-    spread = report.spread(configuration, metric)
-    if spread is None or metric not in (report.throughput, report.latency):
-        return cell
-    return f"{cell} ({number(spread[0])}–{number(spread[1])})"
+def _cell(report: Report, configuration: Configuration, metric: str) -> str:
+    is_objective = metric in (report.throughput, report.latency)
+    return (with_interval if is_objective else marked)(configuration, metric)
 
 
 def _table_notes(report: Report, columns: Sequence[str]) -> list[str]:
-    notes = []
-    if any(c.num_repeats > 1 for c in report.frontier):
-        notes.append("A figure is the mean of the repeats, in brackets the lowest and highest.")
+    objectives = (report.throughput, report.latency)
+    notes = [repeats_note(report.frontier), interval_note(report.frontier, objectives)]
     if any(set(c.low_percentiles) & set(columns) for c in report.frontier):
         notes.append("`~`: fewer than 10 samples lie beyond this percentile.")
     notes.append("All figures of these configurations: [frontier.csv](frontier.csv).")
-    return [" ".join(notes)]
+    return [" ".join(filter(None, notes))]
 
 
 def _operating_point_lines(report: Report) -> list[str]:

@@ -10,6 +10,7 @@ from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import markdown, plural
+from paretobench.report.uncertainty import interval_caveats
 
 _MAX_ROWS = 60
 _FOLD_FROM = 12
@@ -23,6 +24,7 @@ def trust_lines(report: Report) -> list[str]:
         *_gpu_caveats(report),
         *engine_caveats(report),
         *_memory_caveats(report),
+        *interval_caveats(report),
         *_statistics_caveats(report),
         *stage_caveats(report),
     ]
@@ -99,11 +101,6 @@ def _share_waited(configuration: Configuration) -> float:
 
 def _statistics_caveats(report: Report) -> list[str]:
     caveats = []
-    if report.points and all(c.num_repeats == 1 for c in report.configurations):
-        caveats.append(
-            "One repeat each: there is no interval, and two configurations that lie close "
-            "together cannot be told apart. Set `measure.repeats` to 3 or more."
-        )
     valid = [c for c in report.configurations if c.is_valid]
     low = [c for c in valid if c.low_percentiles]
     if low:

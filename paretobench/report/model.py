@@ -106,12 +106,6 @@ class Report:
         """Return the points that a configuration's figures are the mean of."""
         return list(configuration.runs)
 
-    def spread(self, configuration: Configuration, metric: str) -> tuple[float, float] | None:
-        """Return the lowest and highest repeat, None where there are not two."""
-        values = [p.figures.get(metric) for p in self.repeats_of(configuration)]
-        present = [value for value in values if value is not None]
-        return (min(present), max(present)) if len(present) > 1 else None
-
 
 def assemble(run: RunFolder) -> Report:
     """Return the report of a run folder, with no figure drawn yet.

@@ -14,6 +14,7 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import ServiceLevels, service_levels
 from paretobench.core.errors import RunFolderError
+from paretobench.core.intervals import INTERVAL_BOUNDS, METHOD_COLUMN, interval_cells
 from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.points import ALL_CLASSES, POINT_COLUMNS, Point, Settings
 from paretobench.core.values import Verdict
@@ -29,12 +30,15 @@ FRONTIER_COLUMNS = (
     "num_repeats",
     "precision",
     *METRICS,
+    *INTERVAL_BOUNDS,
+    METHOD_COLUMN,
     "low_percentiles",
     "verdict",
     "reason",
     "remedy",
 )
 _FLOATS = {"max_waiting_time_ms", "aging_ms", "offered_requests_per_s", "fraction_of_capacity"}
+_BOUNDS = frozenset(INTERVAL_BOUNDS)
 _BOOLS = {"mix_classes"}
 _OPTIONAL_TEXT = {
     "variant",
@@ -111,7 +115,10 @@ def read_points(path: Path) -> list[Point]:
     trials: dict[str, list[dict[str, Any]]] = {}
     for row in rows:  # a trial's rows stand together, `all` first
         trials.setdefault(row["trial_id"], []).append(row)
-    return [Point.from_rows(of_trial) for of_trial in trials.values()]
+    try:
+        return [Point.from_rows(of_trial) for of_trial in trials.values()]
+    except ValueError as error:
+        raise RunFolderError(f"{path}: column {METHOD_COLUMN!r}: {error}") from error
 
 
 def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> dict[str, Any]:
@@ -132,6 +139,8 @@ def _read_row(path: Path, number: int, row: Mapping[str, str | None]) -> dict[st
 
 
 def _typed(column: str, text: str | None) -> Any:
+    if column in _BOUNDS:
+        return float(text) if text else None
     if column in METRICS or column in _FLOATS or column in _INTS:
         if not text:
             if column in METRICS or column in _OPTIONAL:
@@ -168,6 +177,7 @@ def configuration_row(configuration: Configuration, of_class: str | None = None)
         "num_repeats": configuration.num_repeats,
         "precision": configuration.precision,
         **{name: configuration.figures.get(_name(of_class, name)) for name in METRICS},
+        **interval_cells(configuration.intervals, of_class),
         "low_percentiles": " ".join(
             metric
             for class_name, metric in map(split_name, configuration.low_percentiles)
@@ -184,7 +194,7 @@ def _name(of_class: str | None, metric: str) -> str:
 
 
 def frontier_csv(frontier: Sequence[Configuration]) -> bytes:
-    """Return `frontier.csv`: the non-dominated configurations, figures the mean of the repeats.
+    """Return `frontier.csv`: the non-dominated configurations, with the figures of all repeats.
 
     As in `points.csv` a row stands for all requests, and one more for each class.
     """

@@ -11,13 +11,14 @@ from paretobench.report.markdown_stages import imprecise_text
 from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import marked, number, one_line, short_label, with_unit
+from paretobench.report.uncertainty import with_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def frontier_table(report: Report) -> Table:
-    """Return the frontier, one row a configuration, as a rich table.
+    """Return the frontier, one row a configuration, as a rich table; objectives have intervals.
 
     `~` marks a percentile with fewer than 10 samples beyond it. With no valid trial the table has
     no row and its caption says why.
@@ -26,6 +27,7 @@ def frontier_table(report: Report) -> Table:
     from rich.table import Table
 
     settings, figures = setting_columns(report), frontier_columns(report)
+    objectives = (report.throughput, report.latency)
     table = Table(title=f"Frontier: {report.throughput} against {report.latency}")
     for column in settings:
         table.add_column(column.title, justify="left" if column.is_text else "right")
@@ -34,7 +36,10 @@ def frontier_table(report: Report) -> Table:
     for configuration in report.frontier:
         table.add_row(
             *(escape(one_line(column.cell(configuration.settings))) for column in settings),
-            *(marked(configuration, metric) for metric in figures),
+            *(
+                (with_interval if metric in objectives else marked)(configuration, metric)
+                for metric in figures
+            ),
         )
     if not report.frontier:
         table.caption = escape(empty_frontier(report))

@@ -79,7 +79,7 @@ def test_what_casts_doubt_is_named(make_run, sweep):
     text = text_of(folder)
     assert "The run is interrupted" in text
     assert "1 other process on GPU 0: 4242 python" in text
-    assert "One repeat each" in text
+    assert "One run alone" in text
     assert "fewer than 10 samples lie beyond the percentile" in text
     assert re.search(r"\| ~\d", text)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import qualified
 from paretobench.report.class_effects import e2e_sla_ms, wait_for_the_longest
+from paretobench.report.figures.bars import interval_ends, interval_marks
 from paretobench.report.figures.canvas import (
     MUTED,
     new_figure,
@@ -189,7 +190,12 @@ def _draw_panel(axes: Axes, rows: Sequence[Configuration], name: str, colours: C
             axes.plot(p50, y, "o", ms=6, mfc="white", mec=colour, mew=1.6, zorder=3)
         if p95 is not None:
             axes.plot(p95, y, "o", ms=7, color=colour, zorder=3)
+        ends = interval_ends(configuration, qualified(name, "p95_e2e_ms"))
+        if ends is not None:
+            axes.plot(ends, [y, y], color=colour, lw=1, marker="|", ms=6, mew=1, zorder=2.5)
         end = p95 if p95 is not None else p50
+        if end is not None and ends is not None:
+            end = max(end, ends[1])
         if end is not None:
             said = with_unit("p95_e2e_ms", configuration.figures.get(qualified(name, "p95_e2e_ms")))
             axes.annotate(
@@ -204,6 +210,8 @@ def _scale_across(
 ) -> None:
     """Scale a class's panels alike, the SLA in view; logarithmic over more than ×20."""
     drawn = [value for c in every for value in _latencies(c, name) if value is not None]
+    bars = [interval_ends(c, qualified(name, "p95_e2e_ms")) for c in every]
+    drawn += [end for ends in bars if ends is not None for end in ends if end > 0]
     shown = [*drawn, *([] if sla_ms is None else [sla_ms])] or [1.0]
     is_log = min(shown) > 0 and max(shown) > _LOG_FROM * min(shown)
     for axes in column:
@@ -219,6 +227,7 @@ def _scale_across(
 def _legend_marks(report: Report) -> list[Line2D]:
     colours = colour_scale(report.configurations)
     handles = [dot("p50", hollow=True), dot("p95, as written")]
+    handles += interval_marks(report.configurations, upright=False)
     if any(e2e_sla_ms(report, name) is not None for name in report.class_names):
         handles.append(
             legend_mark("SLA of the class", color=SLA_COLOUR, linestyle=(0, (4, 2)), lw=1.1)

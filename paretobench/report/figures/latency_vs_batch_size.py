@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import axis_label
+from paretobench.report.figures.bars import draw_bars, interval_marks
 from paretobench.report.figures.canvas import INK, category_axis, fitted_y, new_figure
 from paretobench.report.figures.encoding import (
     ColourScale,
@@ -76,7 +77,7 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
     for row, name in enumerate(shown):
         _draw_latency(grid[row][0], families[name], colours, name)
         _draw_throughput(grid[row][1], families[name], colours, report.throughput)
-    _add_legend(grid[0][1], colours)
+    _add_legend(grid[0][1], colours, valid)
     return figure
 
 
@@ -144,17 +145,19 @@ def _draw_lines(
             marker="o",
             ms=4 + 2 * extra,
         )
-        drawn += ys
+        places = [sizes.index(c.settings.max_batch_size) for c in line]
+        drawn += [*ys, *draw_bars(axes, places, line, metric, colours.colours[value])]
     return drawn
 
 
-def _add_legend(axes: Axes, colours: ColourScale) -> None:
+def _add_legend(axes: Axes, colours: ColourScale, configurations: Sequence[Configuration]) -> None:
     side_legend(
         axes,
         [
             legend_mark("latency"),
             legend_mark("p95", color=INK, linestyle="-", lw=1.8),
             legend_mark("p50", color=INK, linestyle=(0, (3, 1.6)), lw=1.1),
+            *interval_marks(configurations),
             legend_mark(colours.heading),
             *(dot(colours.label(v), colours.colours[v]) for v in thinned(colours.values)),
         ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import axis_label, metric_of
+from paretobench.report.figures.bars import draw_bars, interval_marks
 from paretobench.report.figures.canvas import category_axis, fitted_y, new_figure
 from paretobench.report.figures.encoding import (
     dot,
@@ -105,6 +106,7 @@ def _draw_grid(
         [
             legend_mark("max batch size"),
             *(dot(f"{size:g}", colours[size]) for size in thinned(sorted(colours))),
+            *interval_marks(every),
         ],
     )
 
@@ -123,7 +125,8 @@ def _draw_panel(
         xs = [x for x, y in pairs if y is not None]
         ys = [y for _, y in pairs if y is not None]
         axes.plot(xs, ys, color=colours[size], lw=1.6, marker="o", ms=4.5)
-        drawn += ys
+        places = [waits.index(c.settings.max_waiting_time_ms) for c in line]
+        drawn += [*ys, *draw_bars(axes, places, line, metric, colours[size])]
     fitted_y(axes, drawn)
     if metric_of(metric).unit == "share":
         axes.set_ylim(0, 1.05)
