@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.precision import half_width_of, too_wide
 from paretobench.core.points import Settings
 from paretobench.report.manifest import scenario, section, wanted_precision
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
-from paretobench.report.text import markdown, number, plural, short_label
+from paretobench.report.text import joined, markdown, number, plural, short_label
 
 
 def run_label(settings: Settings, *, several: bool) -> str:
@@ -22,22 +25,18 @@ def confirmation_text(report: Report) -> str:
     if not found.num_configurations:
         return ""
     parts = [
-        _ratio_text(name, ratio)
-        for name, ratio in (
-            (short_label(report.throughput), found.throughput_ratio),
-            (short_label(report.latency), found.latency_ratio),
+        f"{short_label(metric)} {ratio:.3f} times"
+        for metric, ratio in (
+            (report.throughput, found.throughput_ratio),
+            (report.latency, found.latency_ratio),
         )
         if ratio is not None
     ]
-    ratios = f"; the first over these, in the median: {', '.join(parts)}" if parts else ""
+    first = f"; the first were, in the median, {joined(parts)} these" if parts else ""
     return (
         f"{plural(found.num_configurations, 'frontier configuration')} measured again with fresh "
-        f"seeds; their figures are those{ratios}"
+        f"seeds; their figures are those{first}"
     )
-
-
-def _ratio_text(name: str, ratio: float) -> str:
-    return f"{name} × {ratio:.3f}"
 
 
 def stage_caveats(report: Report) -> list[str]:
@@ -61,15 +60,13 @@ def _unconfirmed(report: Report) -> list[str]:
 
 def imprecise_text(report: Report) -> str:
     """Return how many of the frontier are less precise than asked, and the worst; else empty."""
-    wanted = wanted_precision(report.run)
     lacking = [c for c in report.frontier if c.precision == "imprecise"]
     if not lacking:
         return ""
-    return f"{len(lacking)} of {len(report.frontier)} imprecise ({_worst(report, wanted)})"
+    return f"{len(lacking)} of {len(report.frontier)} imprecise ({_worst(report, lacking)})"
 
 
 def _imprecise(report: Report) -> list[str]:
-    wanted = wanted_precision(report.run)
     judged = [c for c in report.configurations if c.precision is not None]
     lacking = [c for c in judged if c.precision == "imprecise"]
     if not lacking:
@@ -78,23 +75,22 @@ def _imprecise(report: Report) -> list[str]:
     return [
         f"{len(lacking)} of {plural(len(judged), 'valid configuration')} imprecise, {of_front} of "
         f"them on the frontier: `measure.precision` was not met before `max_repeats` or `budget_s` "
-        f"ended the repeats ({_worst(report, wanted)}). Column `precision` of "
+        f"ended the repeats ({markdown(_worst(report, lacking))}). Column `precision` of "
         "[frontier.csv](frontier.csv)."
     ]
 
 
-def _worst(report: Report, wanted: dict[str, float]) -> str:
+def _worst(report: Report, lacking: Sequence[Configuration]) -> str:
     """Return the widest interval of each figure that was asked for, against what was asked."""
-    lacking = [c for c in report.configurations if c.precision == "imprecise"]
+    wanted = wanted_precision(report.run)
     parts = []
     for figure, most in wanted.items():
         wide = [c for c in lacking if figure in too_wide(c, wanted)]
         if not wide:
             continue
         worst = max(wide, key=lambda c: half_width_of(c, figure))
-        label = markdown(configuration_label(worst.settings, report.varied))
         parts.append(
-            f"{short_label(figure)} ± {number(100 * half_width_of(worst, figure))}% in {label}, "
-            f"asked ± {number(100 * most)}%"
+            f"{short_label(figure)} ± {number(100 * half_width_of(worst, figure))}% in "
+            f"{configuration_label(worst.settings, report.varied)}, asked ± {number(100 * most)}%"
         )
     return "; ".join(parts)

@@ -215,7 +215,7 @@ class Sweep:
         try:
             self._select(writer, trial.variant)
         except TrialError as error:
-            self._record(writer, trial, nothing(str(error)))
+            self._record_failure(writer, trial, str(error))
             return
         shape = capacity_key(trial)
         capacities = writer.manifest["capacity"]
@@ -227,7 +227,7 @@ class Sweep:
                 self._no_capacity[shape] = f"the capacity could not be measured: {error}"
             writer.save()
         if needs_pilot(trial) and shape in self._no_capacity:
-            self._record(writer, trial, nothing(self._no_capacity[shape]))
+            self._record_failure(writer, trial, self._no_capacity[shape])
             return
         rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
         self._measure(writer, replace(trial, load=at_capacity(trial.load, rate)))
@@ -247,18 +247,14 @@ class Sweep:
         """Measure a trial, and once more at twice the length where it looks overloaded."""
         self._listener.trial_started(trial)
         started_s = time.monotonic()
-        trace = self._serve(trial)
-        measured_s = length_s(trace)
-        if is_to_repeat(trace, self._summarize(writer, Settings.of(trial), trace)):
+        settings, trace = Settings.of(trial), self._serve(trial)
+        measured_s, point = length_s(trace), self._summarize(writer, settings, trace)
+        if is_to_repeat(trace, point):
             trace = replace(self._serve(twice_as_long(trial)), attempt=2)
             measured_s += length_s(trace)
-        self._record(
-            writer,
-            trial,
-            trace,
-            measured_s=measured_s,
-            duration_s=time.monotonic() - started_s,
-        )
+            point = self._summarize(writer, settings, trace)
+        writer.add_trial(trace, point, measured_s=measured_s)
+        self._tell(trial, point, time.monotonic() - started_s)
 
     def _serve(self, trial: Trial) -> Trace:
         try:
@@ -273,17 +269,13 @@ class Sweep:
         conditions = Conditions.from_manifest(writer.manifest, settings.variant)
         return summarize(settings, trace, self._levels, conditions)
 
-    def _record(
-        self,
-        writer: RunWriter,
-        trial: Trial,
-        trace: Trace,
-        *,
-        measured_s: float = 0.0,
-        duration_s: float = 0.0,
-    ) -> None:
+    def _record_failure(self, writer: RunWriter, trial: Trial, reason: str) -> None:
+        trace = nothing(reason)
         point = self._summarize(writer, Settings.of(trial), trace)
-        writer.add_trial(trace, point, measured_s=measured_s)
+        writer.add_trial(trace, point)
+        self._tell(trial, point, 0.0)
+
+    def _tell(self, trial: Trial, point: Point, duration_s: float) -> None:
         self._points[trial.trial_id] = point
         self._listener.trial_done(trial, point, duration_s)
 
