@@ -42,7 +42,7 @@ def measure(
     interrupted = False
     try:
         with Progress(scenario, estimate) as progress:
-            Sweep(scenario, trials, target, progress, progress.plan_grew).run(
+            Sweep(scenario, trials, target, progress, on_plan=progress.plan_grew).run(
                 folder, resume=resume, retry_failed=retry_failed
             )
     except KeyboardInterrupt:

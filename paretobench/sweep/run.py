@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from paretobench.analysis.conditions import Conditions
-from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import service_levels
 from paretobench.core.errors import (
     DeviceOutOfMemoryError,
@@ -24,9 +21,10 @@ from paretobench.core.errors import (
 from paretobench.core.points import Point, Settings
 from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import at_capacity
-from paretobench.results import RunFolder, RunWriter, open_run
+from paretobench.results import RunWriter, open_run
 from paretobench.scenario import Scenario
 from paretobench.sweep.attempts import is_to_repeat, length_s, nothing, twice_as_long
+from paretobench.sweep.measured import MeasuredTrials
 from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.plan import scenario_hash, workload_shapes
 from paretobench.sweep.preflight import describe_workload
@@ -90,7 +88,6 @@ class Sweep:
         self._scenario = scenario
         self._trials = list(trials)
         self._on_plan = on_plan
-        self._points: dict[str, Point] = {}  # of the trials that are on disk, by their id
         self._no_capacity: dict[str, str] = {}
         self._target = target
         self._listener = listener
@@ -171,15 +168,16 @@ class Sweep:
         writer.plan(self._trials)
 
     def _measure_all(self, writer: RunWriter) -> None:
+        measured = MeasuredTrials(writer, self._levels)
         while True:
-            missing = [t for t in self._trials if writer.summary_of(t.trial_id) is None]
+            missing = measured.missing(self._trials)
             self._on_plan(self._trials, missing)
             for trial in missing:
-                self._measure_one(writer, trial)
-            if not self._plan_more(writer):
+                self._measure_one(writer, measured, trial)
+            if not self._plan_more(writer, measured):
                 return
 
-    def _plan_more(self, writer: RunWriter) -> bool:
+    def _plan_more(self, writer: RunWriter, measured: MeasuredTrials) -> bool:
         """Write down what is to be measured next; return whether there is anything."""
         measure = self._scenario.measure
         if not measure.confirm and measure.precision is None:
@@ -187,9 +185,9 @@ class Sweep:
         block = next_block(
             self._scenario,
             self._trials,
-            [self._point_of(writer, trial) for trial in self._trials],
+            measured.points(self._trials),
             round_number=max((entry["round"] for entry in writer.manifest["trials"]), default=0),
-            measured_s=math.fsum(self._measured_s(writer, trial) for trial in self._trials),
+            measured_s=measured.measured_s(self._trials),
         )
         if block is None:
             return False
@@ -197,25 +195,11 @@ class Sweep:
         writer.plan(self._trials, round_number=block.round_number)
         return True
 
-    def _point_of(self, writer: RunWriter, trial: Trial) -> Point:
-        """Return a measured trial's point, from its raw files where an earlier process wrote them.
-
-        Raises RunFolderError where these are damaged.
-        """
-        if trial.trial_id not in self._points:
-            folder = RunFolder(path=writer.path, manifest=writer.manifest)
-            settings, trace = folder.read_trial(trial.trial_id)
-            self._points[trial.trial_id] = self._summarize(writer, settings, trace)
-        return self._points[trial.trial_id]
-
-    def _measured_s(self, writer: RunWriter, trial: Trial) -> float:
-        return (writer.summary_of(trial.trial_id) or {}).get("measured_s") or 0.0
-
-    def _measure_one(self, writer: RunWriter, trial: Trial) -> None:
+    def _measure_one(self, writer: RunWriter, measured: MeasuredTrials, trial: Trial) -> None:
         try:
             self._select(writer, trial.variant)
         except TrialError as error:
-            self._record_failure(writer, trial, str(error))
+            self._record_failure(measured, trial, str(error))
             return
         shape = capacity_key(trial)
         capacities = writer.manifest["capacity"]
@@ -227,10 +211,10 @@ class Sweep:
                 self._no_capacity[shape] = f"the capacity could not be measured: {error}"
             writer.save()
         if needs_pilot(trial) and shape in self._no_capacity:
-            self._record_failure(writer, trial, self._no_capacity[shape])
+            self._record_failure(measured, trial, self._no_capacity[shape])
             return
         rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
-        self._measure(writer, replace(trial, load=at_capacity(trial.load, rate)))
+        self._measure(measured, replace(trial, load=at_capacity(trial.load, rate)))
 
     def _select(self, writer: RunWriter, variant: str | None) -> None:
         """Have the variant loaded, and its system written down or found to be as it was."""
@@ -243,18 +227,18 @@ class Sweep:
             self._systems[variant] = found
             writer.save()
 
-    def _measure(self, writer: RunWriter, trial: Trial) -> None:
+    def _measure(self, measured: MeasuredTrials, trial: Trial) -> None:
         """Measure a trial, and once more at twice the length where it looks overloaded."""
         self._listener.trial_started(trial)
         started_s = time.monotonic()
         settings, trace = Settings.of(trial), self._serve(trial)
-        measured_s, point = length_s(trace), self._summarize(writer, settings, trace)
+        served_s, point = length_s(trace), measured.summarize(settings, trace)
         if is_to_repeat(trace, point):
             trace = replace(self._serve(twice_as_long(trial)), attempt=2)
-            measured_s += length_s(trace)
-            point = self._summarize(writer, settings, trace)
-        writer.add_trial(trace, point, measured_s=measured_s)
-        self._tell(trial, point, time.monotonic() - started_s)
+            served_s += length_s(trace)
+            point = measured.summarize(settings, trace)
+        measured.add(trace, point, measured_s=served_s)
+        self._listener.trial_done(trial, point, time.monotonic() - started_s)
 
     def _serve(self, trial: Trial) -> Trace:
         try:
@@ -265,19 +249,11 @@ class Sweep:
             _LOG.warning("trial %s failed: %s", trial, error)
             return nothing(str(error))
 
-    def _summarize(self, writer: RunWriter, settings: Settings, trace: Trace) -> Point:
-        conditions = Conditions.from_manifest(writer.manifest, settings.variant)
-        return summarize(settings, trace, self._levels, conditions)
-
-    def _record_failure(self, writer: RunWriter, trial: Trial, reason: str) -> None:
+    def _record_failure(self, measured: MeasuredTrials, trial: Trial, reason: str) -> None:
         trace = nothing(reason)
-        point = self._summarize(writer, Settings.of(trial), trace)
-        writer.add_trial(trace, point)
-        self._tell(trial, point, 0.0)
-
-    def _tell(self, trial: Trial, point: Point, duration_s: float) -> None:
-        self._points[trial.trial_id] = point
-        self._listener.trial_done(trial, point, duration_s)
+        point = measured.summarize(Settings.of(trial), trace)
+        measured.add(trace, point, measured_s=0.0)
+        self._listener.trial_done(trial, point, 0.0)
 
 
 def _require_same_system(
