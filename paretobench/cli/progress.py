@@ -62,8 +62,8 @@ class Progress:
         self._num_trials = len(planned)
         self._num_done = len(planned) - len(missing)
         self._estimated_s = self._estimate.of(missing)
-        if any(trial.stage == "confirm" for trial in planned):
-            self._later_s = 0.0  # what was expected to follow is planned
+        followed = self._estimate.of([t for t in planned if t.stage == "confirm"])
+        self._later_s = max(0.0, self._estimate.later_s - sum(followed.values()))
         if self._display is not None and self._task is not None:
             self._display.update(
                 self._task,

@@ -158,7 +158,7 @@ def _later_lines(scenario: Scenario, estimate: Estimate) -> list[str]:
     if scenario.measure.confirm:
         lines.append(
             f"Then the frontier again with fresh seeds: about {len(estimate.later)} trials, "
-            f"{estimate.later_s / 60:.1f} minutes, more if it moves (--no-confirm leaves it out)"
+            f"{estimate.later_s / 60:.1f} minutes (--no-confirm leaves it out)"
         )
     if estimate.at_most_s is not None:
         lines.append(

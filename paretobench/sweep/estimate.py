@@ -87,17 +87,7 @@ def estimate_sweep(scenario: Scenario, trials: Sequence[Trial]) -> Estimate:
     """
     rehearsal = _Rehearsal(scenario)
     durations_s, points = rehearsal.measure(trials)
-    later: tuple[Trial, ...] = ()
-    if scenario.measure.confirm:
-        at_once = scenario.measure.model_copy(update={"precision": None})
-        block = next_block(
-            scenario.model_copy(update={"measure": at_once}),
-            trials,
-            points,
-            round_number=0,
-            measured_s=0.0,
-        )
-        later = () if block is None else block.trials
+    later = rehearsal.later(trials, points)
     later_s = math.fsum(rehearsal.alone_s[trial.configuration_id] for trial in later)
     if len(scenario.variants) > 1:
         later_s += math.fsum(map(rehearsal.loading_s, later, (None, *later)))
@@ -106,7 +96,7 @@ def estimate_sweep(scenario: Scenario, trials: Sequence[Trial]) -> Estimate:
         trials=tuple(trials),
         durations_s=tuple(durations_s),
         alone_s=rehearsal.alone_s,
-        later=later,
+        later=tuple(later),
         later_s=later_s,
         at_most_s=_at_most_s(scenario.measure, planned_s, later_s),
         basis=rehearsal.basis,
@@ -152,9 +142,22 @@ class _Rehearsal:
                 settled = replace(trial, load=at_capacity(trial.load, capacity))
                 trial_s, point = self._serve(settled)
                 points.append(point)
-            self.alone_s[trial.configuration_id] = trial_s
+            self.alone_s.setdefault(trial.configuration_id, trial_s)
             durations_s.append(duration_s + trial_s)
         return durations_s, points
+
+    def later(self, trials: Sequence[Trial], points: Sequence[Point]) -> list[Trial]:
+        """Return the trials of the frontier measured again, whose first points these are."""
+        at_once = self._scenario.measure.model_copy(update={"precision": None})
+        scenario = self._scenario.model_copy(update={"measure": at_once})
+        planned, known, round_number = list(trials), list(points), 0
+        while block := next_block(
+            scenario, planned, known, round_number=round_number, measured_s=0.0
+        ):
+            planned += block.trials
+            known += self.measure(block.trials)[1]
+            round_number = block.round_number
+        return planned[len(trials) :]
 
     def _pilot_s(self, trial: Trial) -> float:
         """Return how long the pilot takes that this trial is the first to need."""
