@@ -51,7 +51,7 @@ def _unconfirmed(report: Report) -> list[str]:
     if section(scenario(report.run), "measure").get("confirm"):
         why = "the frontier still moved when the last of them was measured again, or the run ended"
     else:
-        why = "`measure.confirm` was off"
+        why = "`measure.confirm` is off"
     return [
         f"{len(left)} of {plural(len(report.frontier), 'frontier configuration')} not measured "
         f"again ({why}): chosen as the best of noisy figures, theirs flatter."

@@ -158,7 +158,7 @@ def test_an_overload_found_when_measured_again_takes_the_point_off_the_frontier(
 def test_without_confirm_nothing_is_measured_again_and_the_report_says_so(tmp_path: Path) -> None:
     assert len(sweep(tmp_path / "run", scenario({"confirm": False}))) == 3
     _, text = told(tmp_path / "run")
-    assert "frontier configurations not measured again (`measure.confirm` was off)" in text
+    assert "frontier configurations not measured again (`measure.confirm` is off)" in text
 
 
 STAGED = {"precision": {"throughput": 0.04}, "max_repeats": 3}
