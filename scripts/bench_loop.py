@@ -12,39 +12,19 @@ import statistics
 import time
 
 from paretobench.core.step_times import StepTimes
-from paretobench.core.values import BatchingConfig, Trial
-from paretobench.core.workloads import ClosedLoop, FixedLength, UniformLength, WorkloadSpec
 from paretobench.runners.latency_model import LatencyModelRunner
-from paretobench.runners.null import NullRunner
-from paretobench.serving.clock import VirtualClock, WallClock
+from paretobench.serving.clock import VirtualClock
+from paretobench.targets.loop_cost import loop_trial, step_cost_s
 from paretobench.targets.serve import serve_trial
 
 STEP_LIMIT_US = 30.0
 SIMULATION_LIMIT_S = 20.0
 
 
-def trial_of(batch_size: int, num_requests: int) -> Trial:
-    return Trial(
-        batching=BatchingConfig(policy="static", max_batch_size=batch_size, max_waiting_time_s=0.0),
-        load=ClosedLoop(concurrency=batch_size, start_interval_s=0.0),
-        workload=WorkloadSpec(
-            prompt_tokens=FixedLength(value=32), output_tokens=UniformLength(low=8, high=32)
-        ),
-        num_requests=num_requests,
-        num_warmup=batch_size,
-        min_duration_s=0.0,
-        timeout_s=1e9,
-        repeat=0,
-        seed=0,
-    )
-
-
 def step_us(batch_size: int, num_requests: int) -> float:
-    """Return the microseconds of a step of the loop with the null runner, requests included."""
+    """Return the microseconds of a step of the loop with the null runner."""
     gc.collect()
-    begin_s = time.perf_counter()
-    trace = serve_trial(trial_of(batch_size, num_requests), NullRunner(), WallClock())
-    return (time.perf_counter() - begin_s) / len(trace.steps) * 1e6
+    return step_cost_s(loop_trial(batch_size, num_requests)) * 1e6
 
 
 def simulate_s(batch_size: int, num_requests: int) -> float:
@@ -53,7 +33,7 @@ def simulate_s(batch_size: int, num_requests: int) -> float:
     times = StepTimes(prefill_base_s=0.005, decode_base_s=0.01, decode_per_sequence_s=0.0005)
     clock = VirtualClock()
     begin_s = time.perf_counter()
-    serve_trial(trial_of(batch_size, num_requests), LatencyModelRunner(times, clock.sleep), clock)
+    serve_trial(loop_trial(batch_size, num_requests), LatencyModelRunner(times, clock.sleep), clock)
     return time.perf_counter() - begin_s
 
 

@@ -19,7 +19,7 @@ from paretobench.core.values import Phase, StepRecord, Trace
 Binding = Literal["weights", "kv", "arithmetic"]
 
 # The rate that quantised layers may reach beside that of the model's own dtype.
-_MULTIPLIED_AS = {"int8": "int8", "fp8": "float8_e4m3fn"}
+MULTIPLIED_AS = {"int8": "int8", "fp8": "float8_e4m3fn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def step_limit(counts: ModelCounts, ceilings: Ceilings, work: StepWork) -> StepL
         return None
     linear_rate = rate
     if counts.quantization is not None:
-        linear_rate = max(rate, ceilings.flop_per_s(_MULTIPLIED_AS[counts.quantization]) or 0.0)
+        linear_rate = max(rate, ceilings.flop_per_s(MULTIPLIED_AS[counts.quantization]) or 0.0)
     weight_bytes, kv_bytes = counts.step_weight_bytes(work), counts.step_kv_bytes(work)
     linear, attention = counts.linear_flops(work), counts.attention_flops(work)
     return StepLimit(

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.analysis.client import loop_cost_share
 from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.latencies import (
     e2e_latency_s,
@@ -51,9 +52,11 @@ def summarize(
 
     Where `levels` tells classes apart, each class's figures stand beside those of all.
     """
-    figures, low, samples, intervals = _figures_of(settings, trace, levels)
+    figures, low, samples, intervals = _figures_of(settings, trace, levels, conditions)
     for name in levels.by_class:
-        own, own_low, own_samples, own_intervals = _figures_of(settings, _only(trace, name), levels)
+        own, own_low, own_samples, own_intervals = _figures_of(
+            settings, _only(trace, name), levels, conditions
+        )
         if settings.arrangement != "separate":
             own |= dict.fromkeys(STEP_FIGURES)  # steps and device serve all classes
         own |= dict.fromkeys(DEVICE_FIGURES)
@@ -84,7 +87,7 @@ def _only(trace: Trace, class_name: str) -> Trace:
 
 
 def _figures_of(
-    settings: Settings, trace: Trace, levels: ServiceLevels
+    settings: Settings, trace: Trace, levels: ServiceLevels, conditions: Conditions
 ) -> tuple[
     dict[str, float | None],
     tuple[str, ...],
@@ -114,6 +117,7 @@ def _figures_of(
         of_window, rates = _window_figures(settings, trace, trace.window, levels, len(measured))
         figures |= of_window
         intervals |= rates
+        figures["loop_cost_share"] = loop_cost_share(trace.steps, trace.window, conditions)
     return figures, _low_percentiles(samples), kept, intervals
 
 

@@ -23,7 +23,13 @@ _MEANS = {
 }
 
 
-STEP_FIGURES = ("busy_fraction", "mean_batch_size", "batch_occupancy", "padding_waste")
+STEP_FIGURES = (
+    "busy_fraction",
+    "mean_batch_size",
+    "batch_occupancy",
+    "padding_waste",
+    "loop_cost_share",
+)
 DEVICE_FIGURES = (*_MEANS, "energy_j", "tokens_per_joule")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
+    from paretobench.sweep.conditions import MeasureCeilings
     from paretobench.sweep.estimate import Estimate
     from paretobench.targets.base import Target
 
@@ -25,11 +26,12 @@ def measure(
     command: str,
     resume: bool,
     retry_failed: bool = False,
+    ceilings: MeasureCeilings | None = None,
     json: bool = False,
 ) -> NoReturn:
     """Measure the trials, write the report, print the answer and exit with the run's code.
 
-    The remaining time is told from the `estimate`.
+    The remaining time is told from the `estimate`; `ceilings` measures those of the device.
     """
     from paretobench.cli.outcome import finish
     from paretobench.cli.progress import Progress
@@ -42,9 +44,15 @@ def measure(
     interrupted = False
     try:
         with Progress(scenario, estimate) as progress:
-            Sweep(scenario, trials, target, progress, on_plan=progress.plan_grew).run(
-                folder, resume=resume, retry_failed=retry_failed
+            sweep = Sweep(
+                scenario,
+                trials,
+                target,
+                progress,
+                ceilings=ceilings,
+                on_plan=progress.plan_grew,
             )
+            sweep.run(folder, resume=resume, retry_failed=retry_failed)
     except KeyboardInterrupt:
         interrupted = True
         if not (folder / "manifest.json").exists():

@@ -13,9 +13,11 @@ from paretobench.cli import options
 from paretobench.cli.options import integers, numbers
 
 if TYPE_CHECKING:
+    from paretobench.core.ceilings import Ceilings
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
     from paretobench.scenario.systems import LatencyModel, Model
+    from paretobench.sweep.conditions import MeasureCeilings
     from paretobench.sweep.estimate import Estimate
     from paretobench.targets.base import Target
 
@@ -38,6 +40,10 @@ def sweep(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume: measure failed trials again.")
     ] = False,
+    ceilings: Annotated[
+        bool,
+        typer.Option(help="Measure the device's ceilings before and after the trials, 2 s each."),
+    ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the trials and an estimate of the time.")
     ] = False,
@@ -81,8 +87,25 @@ def sweep(
         command="sweep",
         resume=resume,
         retry_failed=retry_failed,
+        ceilings=_ceilings(scenario) if ceilings else None,
         json=json_output,
     )
+
+
+def _ceilings(scenario: Scenario) -> MeasureCeilings | None:
+    """Return what measures the ceilings of the models' device, and says so; None without models."""
+    from paretobench.scenario.systems import Model
+    from paretobench.targets.limits import ceilings_of
+
+    models = [system for _, system in scenario.variants if isinstance(system, Model)]
+    if not models:
+        return None
+
+    def measure_ceilings() -> Ceilings | None:
+        print("measuring this device's ceilings", file=sys.stderr, flush=True)
+        return ceilings_of(models)
+
+    return measure_ceilings
 
 
 def _target(scenario: Scenario, trials: Sequence[Trial]) -> Target:

@@ -72,6 +72,7 @@ METRICS: dict[str, Metric] = {
         _metric("energy_j", "J", "lower", "GPU energy"),
         _metric("tokens_per_joule", "tokens/J", "higher", "tokens per joule"),
         _metric("cpu_util_pct", "%", None, "host CPU utilisation"),
+        _metric("loop_cost_share", "share", None, "the loop's own cost"),
         _metric("window_s", "s", None, "measuring window"),
         _metric("num_measured", "requests", None, "requests measured"),
         _metric("num_kv_waited", "requests", "lower", "requests that waited for KV memory"),

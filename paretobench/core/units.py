@@ -19,3 +19,12 @@ def to_s(milliseconds: float) -> float:
     0.25
     """
     return milliseconds / 1e3
+
+
+def to_us(seconds: float) -> float:
+    """Return microseconds.
+
+    >>> to_us(3e-5)
+    30.0
+    """
+    return seconds * 1e6

@@ -11,6 +11,7 @@ from paretobench.core.intervals import interval_cells
 from paretobench.core.metrics import METRICS, qualified
 from paretobench.report.controllers import regret_mapping
 from paretobench.report.deploy import operating_points_mapping
+from paretobench.report.markdown_conditions import conditions_document
 from paretobench.report.model import DATA_FILES, Report
 from paretobench.report.points import configuration_row
 from paretobench.report.shift import shift_documents
@@ -38,6 +39,7 @@ def report_document(report: Report) -> dict[str, Any]:
                 for contest in report.contests
                 for regret in contest.regrets
             ],
+            "conditions": conditions_document(run),
             "verdicts": report.verdicts,
             "files": [*DATA_FILES, *(path.name for path in report.figures)],
             "left_out": list(report.left_out),

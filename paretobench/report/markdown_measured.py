@@ -18,6 +18,7 @@ from paretobench.report.manifest import (
     systems,
     workload_facts,
 )
+from paretobench.report.markdown_conditions import condition_facts
 from paretobench.report.markdown_stages import confirmation_text
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
@@ -50,6 +51,7 @@ def measured_lines(report: Report) -> list[str]:
         ("Host", _host(report)),
         *(("GPU", line) for line in _gpus(report)),
         ("Threads", _threads(report)),
+        *condition_facts(report),
         ("Swept", _swept(report)),
         ("Trials", _trials(report)),
         ("Measured again", confirmation_text(report)),

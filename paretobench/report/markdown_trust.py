@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.report.manifest import is_simulated, section, systems
+from paretobench.report.markdown_conditions import ceiling_caveats
 from paretobench.report.markdown_engines import engine_caveats
 from paretobench.report.markdown_stages import run_label, stage_caveats
 from paretobench.report.markdown_table import table
@@ -22,6 +23,7 @@ def trust_lines(report: Report) -> list[str]:
         *_run_caveats(report),
         *_package_caveats(report),
         *_gpu_caveats(report),
+        *ceiling_caveats(report),
         *engine_caveats(report),
         *_memory_caveats(report),
         *interval_caveats(report),

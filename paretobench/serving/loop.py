@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -90,10 +91,11 @@ class ServingLoop:
 
     def _take_in(self, now_s: float) -> None:
         for request in self._source.due(now_s):
-            self._accept(request)
+            self._accept(request, now_s)
 
-    def _accept(self, request: Request) -> None:
-        in_flight = InFlight(request, measured=self._source.is_measured(request.request_id))
+    def _accept(self, request: Request, now_s: float) -> None:
+        measured = self._source.is_measured(request.request_id)
+        in_flight = InFlight(request, measured=measured, taken_in_s=now_s)
         needed = request.prompt_tokens + request.output_tokens
         if self._max_request_tokens is not None and needed > self._max_request_tokens:
             error = f"needs {needed} tokens of cache, found room for {self._max_request_tokens}"
@@ -232,6 +234,9 @@ class ServingLoop:
             self._queues.num_waiting,
             None,
         )
+        for request in self._source.due(ends_s[-1]):
+            # steps one by one would have taken it in after the first that ended behind its arrival
+            self._accept(request, ends_s[bisect_left(ends_s, request.arrival_s)])
         after = step + count
         complete: list[InFlight] = []
         for in_flight in running.values():

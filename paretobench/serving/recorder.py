@@ -96,12 +96,16 @@ class InFlight:
         "recomputed_tokens",
         "request",
         "spans",
+        "taken_in_s",
         "tokens_given_up",
     )
 
-    def __init__(self, request: Request, *, measured: bool) -> None:
+    def __init__(
+        self, request: Request, *, measured: bool, taken_in_s: float | None = None
+    ) -> None:
         self.request = request
         self.measured = measured
+        self.taken_in_s = taken_in_s
         self.kv_blocked_s: float | None = None
         self.admitted_s: float | None = None
         self.joined_s = 0.0
@@ -175,6 +179,7 @@ class InFlight:
             num_preemptions=self.num_preemptions,
             preempted_s=self.preempted_s,
             recomputed_tokens=self.recomputed_tokens,
+            taken_in_s=self.taken_in_s,
             token_times_s=TokenTimes(ends_s, spans),
         )
 

@@ -24,6 +24,7 @@ from paretobench.core.workloads import at_capacity
 from paretobench.results import RunWriter, open_run
 from paretobench.scenario import Scenario
 from paretobench.sweep.attempts import is_to_repeat, length_s, nothing, twice_as_long
+from paretobench.sweep.conditions import ConditionsRecorder, MeasureCeilings
 from paretobench.sweep.measured import MeasuredTrials
 from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.plan import scenario_hash, workload_shapes
@@ -83,6 +84,7 @@ class Sweep:
         trials: Sequence[Trial],
         target: Target,
         listener: SweepListener,
+        ceilings: MeasureCeilings | None = None,
         on_plan: Callable[[Sequence[Trial], Sequence[Trial]], None] = _tell_nobody,
     ) -> None:
         self._scenario = scenario
@@ -92,28 +94,37 @@ class Sweep:
         self._target = target
         self._listener = listener
         self._levels = service_levels(scenario.model_dump(mode="json"))
+        self._conditions = ConditionsRecorder(scenario, trials, ceilings)
         self._systems: dict[str, Any] = {}  # of several variants, what each was when first loaded
 
     def run(self, output_dir: Path, *, resume: bool, retry_failed: bool = False) -> None:
         """Measure every trial that is not on disk yet.
 
-        The target is opened first: where the model cannot be loaded, nothing is written.
+        The target is opened first: where the model cannot be loaded, nothing is written. With
+        `ceilings` they are measured before that, and once more when all is measured.
         Raises UserInputError, EnvironmentUnfitError, IncompleteError; KeyboardInterrupt leaves a
         folder that resumes.
         """
         provenance = collect_provenance(
             package_dir=Path(__file__).resolve().parents[1], ignore_pids=()
         )
-        self._target.open()
+        if isinstance(self._target, VariantsTarget):  # it checks them, and loads none yet
+            self._target.open()
+            self._conditions.before_loading(output_dir, resume=resume)
+        else:
+            self._conditions.before_loading(output_dir, resume=resume)
+            self._target.open()
         writer = self._open_folder(output_dir, resume=resume)
         try:
             self._describe(writer, provenance)
             entries = writer.manifest["trials"]
             self._trials += later_trials(self._scenario, self._trials, entries)
+            self._conditions.begin(writer)
             writer.plan(self._trials)
             if retry_failed:
                 self._forget_failed(writer)
             self._measure_all(writer)
+            self._conditions.finish(writer, self._target)
             failed = any(entry["verdict"] == "failed" for entry in writer.manifest["trials"])
             writer.finish("incomplete" if failed else "complete")
         except KeyboardInterrupt:
@@ -218,14 +229,14 @@ class Sweep:
 
     def _select(self, writer: RunWriter, variant: str | None) -> None:
         """Have the variant loaded, and its system written down or found to be as it was."""
-        if variant is None or not isinstance(self._target, VariantsTarget):
-            return
-        self._target.select(variant)
-        found = self._target.describe()[variant]
-        _require_same_system(writer.path, self._systems.get(variant), found)
-        if self._systems.get(variant) != found:
-            self._systems[variant] = found
-            writer.save()
+        if variant is not None and isinstance(self._target, VariantsTarget):
+            self._target.select(variant)
+            found = self._target.describe()[variant]
+            _require_same_system(writer.path, self._systems.get(variant), found)
+            if self._systems.get(variant) != found:
+                self._systems[variant] = found
+                writer.save()
+        self._conditions.loaded(writer, self._target, variant)
 
     def _measure(self, measured: MeasuredTrials, trial: Trial) -> None:
         """Measure a trial, and once more at twice the length where it looks overloaded."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from paretobench.core.values import Trace, Trial
 
@@ -25,3 +25,14 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Give back processes and memory. May be called twice."""
+
+
+@runtime_checkable
+class RealTimeTarget(Target, Protocol):
+    """A target whose serving loop runs by the wall clock, so that the loop itself costs time."""
+
+    def loop_cost_s(self, batch_sizes: Sequence[int], *, policy: str) -> Mapping[int, float]:
+        """Return what a step of the loop costs, in s by batch size; measured where trials are.
+
+        Empty where the system at hand is simulated. Raises TrialError.
+        """

@@ -73,8 +73,8 @@ class EngineWorkers:
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """The process ids of the engines that are loaded."""
-        return {name: worker.pid for name, worker in self._workers.items()}
+        """The process ids of the engines that are loaded; any thread may ask."""
+        return {name: worker.pid for name, worker in list(self._workers.items())}
 
     def describe(self) -> Mapping[str, Any]:
         """Return how the device is shared; `mps` is None where it is no GPU."""

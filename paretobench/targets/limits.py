@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from paretobench.core.ceilings import Ceiling
+from paretobench.analysis.limits import MULTIPLIED_AS
+from paretobench.core.ceilings import Ceiling, Ceilings
 from paretobench.scenario.systems import Model
 from paretobench.targets.messages import (
     CeilingMeasured,
@@ -17,6 +19,8 @@ from paretobench.targets.messages import (
 from paretobench.targets.worker_process import WorkerProcess
 from paretobench.targets.worker_target import worker_environment
 
+_LOG = logging.getLogger(__name__)
+_SWEEP_S = 2.0  # for the ceilings around a sweep, each time
 _OPEN_TIMEOUT_S = 300.0  # torch is loaded, perhaps from a slow disk
 _GRACE_S = 300.0  # a case has a least number of repeats, however slow the device
 
@@ -59,3 +63,26 @@ class DeviceBench:
         traceback: TracebackType | None,
     ) -> None:
         self._worker.stop()
+
+
+def ceilings_of(models: Sequence[Model]) -> Ceilings | None:
+    """Return the ceilings that limit these models, measured in about 2 s.
+
+    None where they do not share one device and its threads. Raises EnvironmentUnfitError where
+    there is no such device, WorkerDiedError.
+    """
+    if len({(m.device, m.threads, m.omp_wait_policy) for m in models}) != 1:
+        _LOG.warning("the models do not share one device and its threads: no ceilings are measured")
+        return None
+    with DeviceBench(models[0]) as bench:
+        cases = [case for case in _wanted(models, bench.system) if case in bench.cases]
+        rows = tuple(bench.measure(case, _SWEEP_S / len(cases)) for case in cases)
+        return Ceilings(system=bench.system, rows=rows)
+
+
+def _wanted(models: Sequence[Model], system: Mapping[str, Any]) -> dict[str, None]:
+    """Return the cases that limit these models: reading, and multiplying as each of them does."""
+    auto = "bfloat16" if str(system.get("device")).startswith("cuda") else "float32"
+    dtypes = [auto if model.dtype == "auto" else model.dtype for model in models]
+    dtypes += [MULTIPLIED_AS[m.quantization] for m in models if m.quantization is not None]
+    return dict.fromkeys(["read_bandwidth", *dtypes])

@@ -66,6 +66,21 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureLoop:
+    """Measure what a step of the serving loop itself costs at these batch sizes."""
+
+    batch_sizes: tuple[int, ...]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopMeasured:
+    """Seconds a step, by batch size."""
+
+    cost_s: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
     """Say whether this machine does what the model asks for, without loading it."""
 
@@ -122,10 +137,17 @@ class CeilingMeasured:
 
 
 Message: TypeAlias = (
-    Open | Measure | Start | CheckOptions | ClaimDevice | OpenDevice | MeasureCeiling
+    Open | Measure | Start | MeasureLoop | CheckOptions | ClaimDevice | OpenDevice | MeasureCeiling
 )
 Reply: TypeAlias = (
-    Ready | Prepared | Measured | Checked | DeviceClaimed | DeviceReady | CeilingMeasured
+    Ready
+    | Prepared
+    | Measured
+    | LoopMeasured
+    | Checked
+    | DeviceClaimed
+    | DeviceReady
+    | CeilingMeasured
 )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paretobench.core.errors import ParetoBenchError, TrialError
 from paretobench.core.values import Trace, Trial
-from paretobench.targets.base import Target
+from paretobench.targets.base import RealTimeTarget, Target
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,6 +63,13 @@ class VariantsTarget:
         """
         self.select(trial.variant)
         return self._targets[trial.variant].measure(trial)
+
+    def loop_cost_s(self, batch_sizes: Sequence[int], *, policy: str) -> Mapping[int, float]:
+        """Return what a step of the loop costs beside the variant that is loaded."""
+        target = self._targets.get(self._open)
+        if not isinstance(target, RealTimeTarget):
+            return {}
+        return target.loop_cost_s(batch_sizes, policy=policy)
 
     def close(self) -> None:
         """Give back what the loaded variant holds. May be called twice."""

@@ -6,12 +6,14 @@ Started as `python -m paretobench.targets.worker FD` by WorkerTarget, which sets
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from paretobench.runners.base import Runner
 from paretobench.runners.latency_model import LatencyModelRunner
 from paretobench.scenario.systems import LatencyModel
 from paretobench.serving.clock import WallClock
+from paretobench.targets.loop_cost import measure_loop_cost
 from paretobench.targets.messages import (
     CeilingMeasured,
     Checked,
@@ -28,9 +31,11 @@ from paretobench.targets.messages import (
     ClaimDevice,
     DeviceClaimed,
     DeviceReady,
+    LoopMeasured,
     Measure,
     MeasureCeiling,
     Measured,
+    MeasureLoop,
     Message,
     Open,
     OpenDevice,
@@ -88,6 +93,10 @@ class Worker:
         """Do what the parent asks. Raises ParetoBenchError where that cannot be done."""
         if isinstance(message, Open):
             return self._open(message)
+        if isinstance(message, MeasureLoop):
+            with _no_collection():
+                cost_s = measure_loop_cost(message.batch_sizes, policy=message.policy)
+            return LoopMeasured(cost_s=cost_s)
         if isinstance(message, CheckOptions):
             from paretobench.runners.torch.build import resolve_options
 
@@ -142,11 +151,7 @@ class Worker:
 
     def _measure(self, message: Measure) -> Trace:
         assert self._runner is not None, "the parent opens the system first"
-        # a collection in the middle of a trial would look like a slow step
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
+        with _no_collection():
             return serve_trial(
                 message.trial,
                 self._runner,
@@ -155,9 +160,6 @@ class Worker:
                 engine=message.engine,
                 common_start=None if message.engine is None else self._common_start,
             )
-        finally:
-            gc.enable()
-            gc.unfreeze()
 
     def _common_start(self) -> float:
         """Tell the parent that all is prepared; return when to begin, once it says so."""
@@ -168,6 +170,19 @@ class Worker:
         if start.at_s is None:
             raise TrialError("called off: another engine could not begin")
         return start.at_s
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector away: in the middle of a trial it would look like a slow step."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def _die_with_parent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,16 @@ from paretobench.core.values import Trace, Trial
 from paretobench.scenario.systems import LatencyModel, Model
 from paretobench.targets.engine_workers import EngineWorkers
 from paretobench.targets.engines import Engine, engines_of
-from paretobench.targets.messages import Measure, Measured, Open, Ready
+from paretobench.targets.messages import (
+    LoopMeasured,
+    Measure,
+    Measured,
+    MeasureLoop,
+    Message,
+    Open,
+    Ready,
+    Reply,
+)
 from paretobench.targets.worker_process import WorkerProcess
 from paretobench.telemetry.gpu import GpuProbe, open_gpu_probe
 from paretobench.telemetry.sampler import TelemetrySampler
@@ -64,7 +73,8 @@ class WorkerTarget:
     @property
     def pid(self) -> int | None:
         """Return the worker's process id, None while there is none."""
-        return None if self._worker is None else self._worker.pid
+        worker = self._worker  # once: the telemetry's thread asks too
+        return None if worker is None else worker.pid
 
     @property
     def engine_pids(self) -> Mapping[str, int]:
@@ -87,9 +97,14 @@ class WorkerTarget:
             )
         if self._sampler is None:
             uuid = self._description.get("gpu_uuid")
-            self._probe = open_gpu_probe(uuid=uuid) if uuid else None
+            self._probe = open_gpu_probe(uuid=uuid, own_pids=self._own_pids) if uuid else None
             self._sampler = TelemetrySampler(self._probe)
             self._sampler.start()
+
+    def _own_pids(self) -> list[int]:
+        """Return the processes that use the device for this run; the telemetry's thread asks."""
+        shared = self.pid
+        return [*([] if shared is None else [shared]), *self.engine_pids.values()]
 
     def describe(self) -> Mapping[str, Any]:
         """Return what the worker said of itself when it was ready, and how engines share it."""
@@ -110,14 +125,18 @@ class WorkerTarget:
                 self._start()
             except ParetoBenchError as error:
                 raise TrialError(f"a new worker could not be started: {error}") from error
-        assert self._worker is not None
-        try:
-            reply = self._worker.ask(Measure(trial=trial), trial.timeout_s + _GRACE_S)
-        except WorkerDiedError:
-            self._stop_worker()
-            raise
+        reply = self._ask(Measure(trial=trial), trial.timeout_s + _GRACE_S)
         assert isinstance(reply, Measured)
         return self._with_telemetry(reply.trace)
+
+    def loop_cost_s(self, batch_sizes: Sequence[int], *, policy: str) -> Mapping[int, float]:
+        """Return what a step of the loop costs in the worker that is open, in s by batch size.
+
+        Raises WorkerDiedError.
+        """
+        reply = self._ask(MeasureLoop(batch_sizes=tuple(batch_sizes), policy=policy), _GRACE_S)
+        assert isinstance(reply, LoopMeasured)
+        return reply.cost_s
 
     def close(self) -> None:
         """End the workers and the telemetry."""
@@ -130,6 +149,14 @@ class WorkerTarget:
         if self._probe is not None:
             self._probe.close()
             self._probe = None
+
+    def _ask(self, message: Message, timeout_s: float) -> Reply:
+        assert self._worker is not None, "the target is opened first"
+        try:
+            return self._worker.ask(message, timeout_s)
+        except WorkerDiedError:
+            self._stop_worker()
+            raise
 
     def _measure_engines(self, trial: Trial) -> Trace:
         engines = self._engines

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from paretobench.core.values import TelemetrySample
 from paretobench.telemetry.devices import find_device
 from paretobench.telemetry.gpm import Activity, GpmActivity
+from paretobench.telemetry.gpu_processes import OtherProcesses
 from paretobench.telemetry.queries import NvmlQueries, start_nvml, stop_nvml
 from paretobench.telemetry.throttle import throttle_reason_names
 
@@ -32,13 +33,19 @@ class GpuProbe(Protocol):
 
 
 class NvmlProbe:
-    """The readings of one NVML device. `uuid` is None where the driver does not tell it."""
+    """The readings of one NVML device. `uuid` is None where the driver does not tell it.
 
-    def __init__(self, nvml: Any, device: Any) -> None:
+    `own_pids` tells which processes are this run's; without it other processes are not counted.
+    """
+
+    def __init__(
+        self, nvml: Any, device: Any, own_pids: Callable[[], Collection[int]] | None = None
+    ) -> None:
         self._nvml = nvml
         self._device = device
         self._queries = NvmlQueries(nvml)
         self._gpm = GpmActivity.open(nvml, self._queries, device)
+        self._others = None if own_pids is None else OtherProcesses(self._ask, own_pids)
         self._lock = threading.Lock()
         self._is_closed = False
         self.uuid: str | None = self._ask("nvmlDeviceGetUUID")
@@ -61,6 +68,7 @@ class NvmlProbe:
             sm_clock_mhz = self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
             temperature = self._ask("nvmlDeviceGetTemperature", self._nvml.NVML_TEMPERATURE_GPU)
             throttle_reasons = throttle_reason_names(self._throttle_mask())
+            num_others = None if self._others is None else self._others.count(t_s)
         return TelemetrySample(
             t_s=t_s,
             gpu_util_pct=None if utilisation is None else float(utilisation.gpu),
@@ -73,6 +81,7 @@ class NvmlProbe:
             sm_clock_mhz=None if sm_clock_mhz is None else float(sm_clock_mhz),
             temperature_c=None if temperature is None else float(temperature),
             throttle_reasons=throttle_reasons,
+            num_other_gpu_processes=num_others,
         )
 
     def close(self) -> None:
@@ -105,12 +114,13 @@ def open_gpu_probe(
     *,
     uuid: str | None = None,
     environment: Mapping[str, str] | None = None,
+    own_pids: Callable[[], Collection[int]] | None = None,
 ) -> NvmlProbe | None:
     """Return the probe of a CUDA device; None where there is no driver, or no such GPU.
 
     `index_or_uuid` is the device as torch names it (`0`, `"cuda:0"`) under `environment`
     (None: this process's), or a UUID. `uuid`, as `torch.cuda.get_device_properties` tells it,
-    decides where it is given.
+    decides where it is given. `own_pids`: see NvmlProbe.
     """
     nvml = start_nvml()
     if nvml is None:
@@ -121,4 +131,4 @@ def open_gpu_probe(
         logger.info("NVML knows no GPU %s: no GPU telemetry", wanted)
         stop_nvml(nvml)
         return None
-    return NvmlProbe(nvml, device)
+    return NvmlProbe(nvml, device, own_pids)

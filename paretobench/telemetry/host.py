@@ -41,6 +41,17 @@ def host_facts() -> HostFacts:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuUse:
+    """What all CPUs did between two readings, in % of their time; None: it was not counted.
+
+    `steal_pct` went to other machines while this one had work to do; only Linux counts it.
+    """
+
+    util_pct: float | None = None
+    steal_pct: float | None = None
+
+
 class HostCpu:
     """The use of all the host's CPUs, without blocking.
 
@@ -49,23 +60,31 @@ class HostCpu:
 
     def __init__(self, cpu_times: Callable[[], Any] = psutil.cpu_times) -> None:
         self._cpu_times = cpu_times
-        self._last = self._busy_and_total()
+        self._last = self._times_s()
 
-    def read(self) -> float | None:
-        """Return the % of all CPUs busy since the last reading; None if no time was counted."""
-        busy_s, total_s = self._busy_and_total()
-        busy_before_s, total_before_s = self._last
-        self._last = (busy_s, total_s)
-        if total_s <= total_before_s:
-            return None
-        share = (busy_s - busy_before_s) / (total_s - total_before_s)
-        return min(100.0, max(0.0, 100.0 * share))
-
-    def _busy_and_total(self) -> tuple[float, float]:
-        times = self._cpu_times()._asdict()
+    def read(self) -> CpuUse:
+        """Return the use of all CPUs since the last reading; empty if no time was counted."""
+        times_s, before_s = self._times_s(), self._last
+        self._last = times_s
+        passed_s = {name: times_s[name] - before_s[name] for name in times_s}
         # Linux counts a guest's time in `user` and `nice` already
-        total_s = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)
-        return total_s - times["idle"] - times.get("iowait", 0.0), total_s
+        total_s = sum(s for name, s in passed_s.items() if name not in ("guest", "guest_nice"))
+        if total_s <= 0:
+            return CpuUse()
+        busy_s = total_s - passed_s["idle"] - passed_s.get("iowait", 0.0)
+        steal_s = passed_s.get("steal")
+        return CpuUse(
+            util_pct=_percentage(busy_s / total_s),
+            steal_pct=None if steal_s is None else _percentage(steal_s / total_s),
+        )
+
+    def _times_s(self) -> dict[str, float]:
+        times_s: dict[str, float] = self._cpu_times()._asdict()
+        return times_s
+
+
+def _percentage(share: float) -> float:
+    return min(100.0, max(0.0, 100.0 * share))
 
 
 def _usable_cores() -> int:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from paretobench.core.values import TelemetrySample
 from paretobench.telemetry.gpu import GpuProbe
-from paretobench.telemetry.host import HostCpu
+from paretobench.telemetry.host import CpuUse, HostCpu
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _STOP_PATIENCE_S = 5.0
 class TelemetrySampler:
     """Samples every `interval_s` seconds from `start` to `stop`, in a daemon thread.
 
-    With no probe only `cpu_util_pct` is filled. The probe stays the caller's to close. `clock`
+    With no probe only the CPU's fields are filled. The probe stays the caller's to close. `clock`
     gives the stamps: seconds of the host's monotonic clock, which all its processes share.
     """
 
@@ -32,13 +32,13 @@ class TelemetrySampler:
         interval_s: float = 0.2,
         *,
         clock: Callable[[], float] = time.monotonic,
-        read_cpu_pct: Callable[[], float | None] | None = None,
+        read_cpu: Callable[[], CpuUse] | None = None,
     ) -> None:
         assert interval_s > 0
         self._probe = probe
         self._interval_s = interval_s
         self._clock = clock
-        self._read_cpu_pct = read_cpu_pct or HostCpu().read
+        self._read_host = read_cpu or HostCpu().read
         self._samples: list[TelemetrySample] = []  # t_s is the clock's, ascending
         self._sampling = threading.Lock()  # one sample at a time, so that stamps ascend
         self._reading = threading.Lock()  # guards `_samples`; never held during a query
@@ -79,7 +79,13 @@ class TelemetrySampler:
         """Append a sample stamped now; a probe that fails leaves the GPU's fields None."""
         with self._sampling:
             t_s = self._clock()
-            sample = replace(self._read_gpu(t_s), t_s=t_s, cpu_util_pct=self._read_cpu())
+            cpu = self._read_cpu()
+            sample = replace(
+                self._read_gpu(t_s),
+                t_s=t_s,
+                cpu_util_pct=cpu.util_pct,
+                cpu_steal_pct=cpu.steal_pct,
+            )
             with self._reading:
                 self._samples.append(sample)
 
@@ -119,12 +125,12 @@ class TelemetrySampler:
                 self._warn_once()
         return TelemetrySample(t_s=t_s)
 
-    def _read_cpu(self) -> float | None:
+    def _read_cpu(self) -> CpuUse:
         try:
-            return self._read_cpu_pct()
+            return self._read_host()
         except Exception:  # as above
             self._warn_once()
-            return None
+            return CpuUse()
 
     def _warn_once(self) -> None:
         if not self._has_warned:

@@ -310,7 +310,7 @@ def model_scenario(scenario_file: Path) -> Path:
 def test_a_sweep_of_a_real_model_records_what_ran(
     run: Run, model_scenario: Path, tmp_path: Path
 ) -> None:
-    result = run("sweep", model_scenario)
+    result = run("sweep", model_scenario, "--no-ceilings")
     assert result.code == 0, result.err
     manifest = json.loads((tmp_path / "results" / "model" / "manifest.json").read_text())
     system = manifest["provenance"]["system"]
@@ -319,6 +319,8 @@ def test_a_sweep_of_a_real_model_records_what_ran(
     assert system["environment"]["GOMP_SPINCOUNT"] == "10000"
     assert system["environment"]["OMP_NUM_THREADS"] == str(system["threads"])
     assert [trial["verdict"] for trial in manifest["trials"]] == ["valid", "valid"]
+    assert manifest["conditions"].keys() == {"counts", "loop_cost_us"}
+    assert manifest["conditions"]["loop_cost_us"].keys() == {"1", "2"}
 
 
 def test_cuda_without_a_gpu_exits_4_and_says_how_to_run_on_the_cpu(

@@ -40,7 +40,10 @@ TRIAL = Trial(
 
 def measured(trial: Trial = TRIAL) -> tuple[Trace, Point]:
     trace = SimulatedTarget(StepTimes(prefill_base_s=0.01, decode_base_s=0.01)).measure(trial)
-    trace = replace(trace, telemetry=(TelemetrySample(t_s=0.1, cpu_util_pct=5.0),))
+    sample = TelemetrySample(
+        t_s=0.1, cpu_util_pct=5.0, cpu_steal_pct=1.5, num_other_gpu_processes=2
+    )
+    trace = replace(trace, telemetry=(sample,))
     return trace, summarize(Settings.of(trial), trace, ServiceLevels())
 
 
@@ -72,6 +75,31 @@ def test_a_trial_reads_back_as_it_was_recorded(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     assert run.trial_ids() == [TRIAL.trial_id]
     assert run.read_trial(TRIAL.trial_id) == (point.settings, trace)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("requests", "taken_in_s"),
+        ("telemetry", "cpu_steal_pct"),
+        ("telemetry", "num_other_gpu_processes"),
+    ],
+)
+def test_a_column_that_an_older_run_lacks_reads_as_missing(
+    tmp_path: Path, kind: str, field: str
+) -> None:
+    import pyarrow.parquet as pq
+
+    writer = create(tmp_path / "run")
+    writer.plan([TRIAL])
+    trace, point = measured()
+    writer.add_trial(trace, point)
+    path = tmp_path / "run" / "trials" / TRIAL.trial_id / f"{kind}.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([field]), path)
+    _, read = open_run(tmp_path / "run").read_trial(TRIAL.trial_id)
+    before = getattr(trace, kind)
+    assert [getattr(record, field) for record in before] != [None] * len(before)
+    assert getattr(read, kind) == tuple(replace(record, **{field: None}) for record in before)
 
 
 def test_changes_of_a_limit_read_back_as_they_were_recorded(tmp_path: Path) -> None:

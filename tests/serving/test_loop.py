@@ -337,3 +337,20 @@ def _workload() -> object:
     from paretobench.core.workloads import WorkloadSpec
 
     return WorkloadSpec(prompt_tokens=FixedLength(value=1), output_tokens=FixedLength(value=1))
+
+
+def test_a_request_is_taken_in_when_the_step_ends_in_which_it_came(
+    serve_schedule: Callable[..., tuple[Trace, object]],
+) -> None:
+    # batch 1: a request is a prefill of 1 s and two decode steps of 1 s
+    times = StepTimes(prefill_base_s=1.0, decode_base_s=1.0)
+    arrivals_s = [0.5, 0.75, 2.0, 2.5, 20.0]
+    schedule = [
+        Request(request_id=i, arrival_s=a, prompt_tokens=2, output_tokens=3)
+        for i, a in enumerate(arrivals_s)
+    ]
+    config = BatchingConfig(policy="static", max_batch_size=1, max_waiting_time_s=0.0)
+    for skips in (False, True):
+        trace, _ = serve_schedule(schedule, config, times, several_classes=False, skips=skips)
+        # steps end at 1.5, 2.5, 3.5, …; the first and the last find the loop idle
+        assert [r.taken_in_s for r in trace.requests] == [0.5, 1.5, 2.5, 2.5, 20.0]

@@ -28,8 +28,10 @@ from paretobench.targets.engines import engines_of, planned_engines
 from paretobench.targets.messages import (
     ClaimDevice,
     DeviceClaimed,
+    LoopMeasured,
     Measure,
     Measured,
+    MeasureLoop,
     Message,
     Open,
     Prepared,
@@ -77,6 +79,8 @@ class FakeWorker:
                 return Ready(description={"device": self.device})
             case ClaimDevice():
                 return DeviceClaimed(free_bytes=80 << 30)
+            case MeasureLoop():
+                return LoopMeasured(cost_s={})
             case Measure(engine=str()):
                 return Prepared()
             case Start(at_s=None):

@@ -59,6 +59,7 @@ class FakeNvml(ModuleType):
         self.metric_returns = {2: 0, 5: 0, 10: 0}
         self.allocated: list[dict[int, float]] = []
         self.processes: list[tuple[int, int | None]] = []
+        self.graphics_pids: list[int] = []
         self.answers: dict[str, Any] = {
             "nvmlDeviceGetTotalEnergyConsumption": 5_000_250,
             "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=97, memory=40),
@@ -115,6 +116,9 @@ class FakeNvml(ModuleType):
 
     def nvmlDeviceGetComputeRunningProcesses(self, device: str) -> list[Any]:  # noqa: N802
         return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self.processes]
+
+    def nvmlDeviceGetGraphicsRunningProcesses(self, device: str) -> list[Any]:  # noqa: N802
+        return [SimpleNamespace(pid=pid) for pid in self.graphics_pids]
 
     def nvmlGpmSampleAlloc(self) -> dict[int, float]:  # noqa: N802
         self.allocated.append({})

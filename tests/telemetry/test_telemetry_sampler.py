@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from paretobench.core.values import TelemetrySample
+from paretobench.telemetry.host import CpuUse
 from paretobench.telemetry.sampler import TelemetrySampler, seconds_to_next
 
 
@@ -35,7 +36,9 @@ def clock():
 
 
 def sampled(clock, *times_s, probe=None):
-    sampler = TelemetrySampler(probe, clock=clock, read_cpu_pct=lambda: 50.0)
+    sampler = TelemetrySampler(
+        probe, clock=clock, read_cpu=lambda: CpuUse(util_pct=50.0, steal_pct=4.0)
+    )
     for clock.now_s in times_s:
         sampler.sample_now()
     return sampler
@@ -74,7 +77,7 @@ def test_discarding_keeps_the_sample_that_bounds_the_interval(clock):
 
 
 def test_a_running_sampler_closes_an_interval_that_has_just_ended(clock):
-    sampler = TelemetrySampler(None, 3600.0, clock=clock, read_cpu_pct=lambda: None)
+    sampler = TelemetrySampler(None, 3600.0, clock=clock, read_cpu=CpuUse)
     with sampler:
         clock.now_s = 107.0
         samples = sampler.between(101.0, 106.0)
@@ -82,7 +85,7 @@ def test_a_running_sampler_closes_an_interval_that_has_just_ended(clock):
 
 
 def test_a_stopped_sampler_takes_no_more_samples(clock):
-    sampler = TelemetrySampler(None, 3600.0, clock=clock, read_cpu_pct=lambda: None)
+    sampler = TelemetrySampler(None, 3600.0, clock=clock, read_cpu=CpuUse)
     sampler.start()
     sampler.stop()
     sampler.stop()
@@ -92,7 +95,7 @@ def test_a_stopped_sampler_takes_no_more_samples(clock):
 
 def test_without_a_gpu_only_the_cpu_is_filled(clock):
     (sample,) = sampled(clock, 7.0).between(7.0, 7.0)
-    assert sample == TelemetrySample(t_s=0.0, cpu_util_pct=50.0)
+    assert sample == TelemetrySample(t_s=0.0, cpu_util_pct=50.0, cpu_steal_pct=4.0)
 
 
 def test_a_failed_reading_leaves_a_gap_and_sampling_goes_on(clock):
@@ -113,12 +116,13 @@ def test_the_thread_samples_until_it_is_stopped():
     enough = threading.Event()
     seen = []
 
-    def read_cpu_pct():
+    def read_cpu():
         seen.append(None)
         if len(seen) == 4:
             enough.set()
+        return CpuUse()
 
-    with TelemetrySampler(None, 0.001, read_cpu_pct=read_cpu_pct) as sampler:
+    with TelemetrySampler(None, 0.001, read_cpu=read_cpu) as sampler:
         assert enough.wait(timeout=30)
     times_s = [sample.t_s for sample in sampler.between(0.0, float("inf"))]
     assert len(times_s) >= 4
