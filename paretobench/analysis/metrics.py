@@ -101,6 +101,7 @@ def _figures_of(
     samples = _latency_samples(measured)
     figures |= _latency_figures(samples)
     figures["num_measured"] = len(measured)
+    figures["num_warmup"] = _num_before(trace.requests, measured)
     figures["num_kv_waited"] = sum(record.kv_blocked_s is not None for record in measured)
     figures["num_failed"] = sum(record.status != "finished" for record in measured)
     figures["max_wait_ms"] = max((to_ms(wait_s(record)) for record in measured), default=None)
@@ -119,6 +120,12 @@ def _figures_of(
         intervals |= rates
         figures["loop_cost_share"] = loop_cost_share(trace.steps, trace.window, conditions)
     return figures, _low_percentiles(samples), kept, intervals
+
+
+def _num_before(records: Sequence[RequestRecord], measured: Sequence[RequestRecord]) -> int | None:
+    """Return how many requests came before the measured ones; None where nothing was measured."""
+    first = min((record.request_id for record in measured), default=None)
+    return None if first is None else sum(record.request_id < first for record in records)
 
 
 def _latency_samples(measured: Sequence[RequestRecord]) -> dict[str, NDArray[np.float64]]:

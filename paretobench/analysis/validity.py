@@ -1,33 +1,24 @@
-"""Whether a trial's figures can stand on the frontier, and if not, why not."""
+"""Whether a trial's figures can stand on the frontier, and if not, why not and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import replace
 
 from paretobench.analysis.conditions import Conditions
+from paretobench.analysis.disturbance import client_limited, disturbed, throttled
+from paretobench.analysis.judgement import Judgement
+from paretobench.analysis.length import too_short
+from paretobench.analysis.overload import overloaded, overloaded_until_timeout
+from paretobench.analysis.pace import unsteady_pace
+from paretobench.analysis.stationarity import nonstationary
 from paretobench.core.points import Settings
 from paretobench.core.units import to_ms
-from paretobench.core.values import RequestRecord, Trace, Verdict, Window
+from paretobench.core.values import RequestRecord, Trace
 
-_SERVED_SHARE = 0.98  # of the offered requests; below it the backlog grows
-_TREND = 0.65  # rank correlation of batch-mean waits with time
-_SATURATED_BUSY = 0.98  # share of the window, and of the batch slots, from which on there is
-_SATURATED_OCCUPANCY = 0.9  # nothing left to give
-_NUM_BATCHES = 20
+__all__ = ["Judgement", "judge"]
+
 _ROUNDING = 1 + 1e-9  # differences of times are not exact
-_BACKLOG_BATCHES = 2  # a queue this many full batches long is a backlog, not a batch that fills
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """A verdict, why, and what to do about it; both are empty for a valid trial."""
-
-    verdict: Verdict
-    reason: str = ""
-    remedy: str = ""
 
 
 def judge(
@@ -36,55 +27,80 @@ def judge(
     figures: Mapping[str, float | None],
     conditions: Conditions,
 ) -> Judgement:
-    """Return the verdict on a trial, its reason and the remedy.
+    """Return the verdict on a trial, its reason and the remedy: docs/verdicts.md has each rule.
 
-    An open-loop trial is overloaded when it served less than 98% of what arrived in the window
-    and either waits rose with time, or the runner ran full batches all the while: a short trial
-    that is not overloaded often serves a little less than what arrived, but not so. In mixed
-    traffic a class whose own waits rise so is enough: priorities let the others look well.
-
-    A trial fails whose controller was given a latency that no batch kept, however it was served.
-
-    A load whose rate varies may exceed the capacity for a while: waits that rise then, or a window
-    that ends in a burst, are no sign. It is overloaded where requests left the backlog, during the
-    longest wait, more slowly than they arrive on average, so that no cycle can clear it.
+    What did not complete is judged first. Of several verdicts the first of the order
+    client_limited, throttled, disturbed, nonstationary by its steps, overloaded, too_short,
+    nonstationary stands, and its reason names the others: a cause before what it brings about.
+    There is no steady state to look for in a window in which nothing can be told.
     """
     measured = [record for record in trace.requests if record.measured]
+    failure = _failure(settings, trace, measured)
+    if failure is not None:
+        return failure
+    assert trace.window is not None
+    short = too_short(measured, trace.window)
+    found = [
+        client_limited(trace, trace.window, measured, figures, conditions),
+        throttled(trace, trace.window),
+        disturbed(trace, trace.window, figures),
+        None if short else unsteady_pace(settings, trace.steps, measured, trace.window),
+        overloaded(settings, trace, trace.window, figures),
+        short or nonstationary(settings, trace, trace.window),
+    ]
+    faults = [judgement for judgement in found if judgement is not None]
+    if not faults:
+        return Judgement(verdict="valid")
+    others = dict.fromkeys(f.verdict for f in faults if f.verdict != faults[0].verdict)
+    also = ", ".join(verdict.replace("_", " ") for verdict in others)
+    return replace(faults[0], reason=faults[0].reason + (f" (also {also})" if also else ""))
+
+
+def _failure(
+    settings: Settings, trace: Trace, measured: Sequence[RequestRecord]
+) -> Judgement | None:
+    """Return the verdict on a trial that did not complete, or of which nothing can be used.
+
+    A trial fails whose controller was given a latency that no batch kept, however it was served.
+    """
     if trace.outcome == "out_of_memory":
         return Judgement(
-            verdict="out_of_memory", reason=trace.reason or "the device ran out of memory"
+            verdict="out_of_memory",
+            reason=trace.reason or "the device ran out of memory",
+            remedy="lower max_batch_size, or set kv_budget_tokens",
         )
     missed = _missed_target(settings, measured)
-    if trace.outcome == "timed_out" and missed:
-        return Judgement(verdict="failed", reason=missed)
+    if trace.outcome == "timed_out" and missed is not None:
+        return missed
     if trace.outcome != "completed":
-        admitted = [record for record in measured if record.admitted_s is not None]
-        sign = _sign_of_growth(settings, trace.requests, admitted)
-        if trace.outcome == "timed_out" and settings.load_kind != "closed_loop" and sign:
-            return Judgement(
-                verdict="overloaded",
-                reason=f"{trace.reason}; {sign}: the load exceeds the capacity",
-            )
-        return Judgement(verdict="failed", reason=trace.reason or "the trial did not complete")
+        overload = overloaded_until_timeout(settings, trace, measured)
+        if overload is not None:
+            return overload
+        return Judgement(
+            verdict="failed",
+            reason=trace.reason or "the trial did not complete",
+            remedy="raise measure.timeout_s, or measure fewer requests"
+            if trace.outcome == "timed_out"
+            else "see the log, then run again with --resume --retry-failed",
+        )
     lost = [record for record in measured if record.status != "finished"]
     if lost:
         return Judgement(
             verdict="failed",
             reason=f"{len(lost)} of {len(measured)} requests {lost[0].status}: {lost[0].error}",
+            remedy="give requests that fit: shorter ones, or more memory for their cache",
         )
     if not measured or trace.window is None or trace.window.duration_s <= 0:
-        return Judgement(verdict="failed", reason="nothing was measured: the window has no length")
-    if missed:
-        return Judgement(verdict="failed", reason=missed)
-    if settings.load_kind != "closed_loop":
-        sign = _sign_of_overload(settings, trace.requests, trace.window, figures)
-        if sign:
-            return Judgement(verdict="overloaded", reason=f"{sign}: the load exceeds the capacity")
-    return Judgement(verdict="valid")
+        return Judgement(
+            verdict="failed",
+            reason="nothing was measured: the window has no length",
+            remedy="raise measure.requests",
+        )
+    return missed
 
 
-def _missed_target(settings: Settings, measured: Sequence[RequestRecord]) -> str:
-    """Return that no batch could meet the controller's target, empty where one did or none tried.
+def _missed_target(settings: Settings, measured: Sequence[RequestRecord]) -> Judgement | None:
+    """Return that no batch could meet the controller's target; None where one did or none tried.
 
     Time in the queue does not count: a controller can shorten it, but not the service itself.
     """
@@ -95,99 +111,10 @@ def _missed_target(settings: Settings, measured: Sequence[RequestRecord]) -> str
         if r.status == "finished" and r.finished_s is not None and r.admitted_s is not None
     ]
     if sla_ms is None or not served_s or to_ms(min(served_s)) <= sla_ms * _ROUNDING:
-        return ""
-    return (
-        f"no batch can meet the controller's {sla_ms:g} ms: the fastest took "
-        f"{to_ms(min(served_s)):.3g} ms; raise latency_sla_ms"
+        return None
+    return Judgement(
+        verdict="failed",
+        reason=f"no batch can meet the controller's {sla_ms:g} ms: the fastest took "
+        f"{to_ms(min(served_s)):.3g} ms",
+        remedy="raise latency_sla_ms",
     )
-
-
-def _sign_of_overload(
-    settings: Settings,
-    records: Sequence[RequestRecord],
-    window: Window,
-    figures: Mapping[str, float | None],
-) -> str:
-    """Return what shows that more came than could be served, empty if nothing does."""
-    sign = _sign_among(settings, records, window, figures)
-    names = dict.fromkeys(record.class_name for record in records)
-    if sign or len(names) < 2 or settings.rate_profile is not None:
-        return sign
-    for name in names:
-        of_class = [record for record in records if record.class_name == name]
-        sign = _sign_among(settings, of_class, window, {})
-        if sign:
-            return f"class {name}: {sign}"
-    return ""
-
-
-def _sign_among(
-    settings: Settings,
-    records: Sequence[RequestRecord],
-    window: Window,
-    figures: Mapping[str, float | None],
-) -> str:
-    served = _served_share(records, window)
-    if served >= _SERVED_SHARE:
-        return ""
-    share = f"served {served:.0%} of what arrived in the window"
-    growth = _sign_of_growth(settings, records, [r for r in records if r.measured])
-    if growth:
-        return f"{share}, and {growth}"
-    busy = figures.get("busy_fraction") or 0.0
-    occupancy = figures.get("batch_occupancy") or 0.0
-    if busy >= _SATURATED_BUSY and occupancy >= _SATURATED_OCCUPANCY:
-        return f"{share} with batches {occupancy:.0%} full for {busy:.0%} of it"
-    return ""
-
-
-def _sign_of_growth(
-    settings: Settings, records: Sequence[RequestRecord], admitted: Sequence[RequestRecord]
-) -> str:
-    """Return what shows that the backlog grows without end, empty where nothing does."""
-    if settings.rate_profile is None:
-        trend = _rank_trend(admitted)
-        rose = f"waits rose throughout (rank correlation {trend:.2f})"
-        return rose if trend > _TREND else ""
-    rate = _backlog_rate(records, admitted, min_requests=_BACKLOG_BATCHES * settings.max_batch_size)
-    offered = settings.offered_requests_per_s
-    if rate is None or offered is None or rate >= offered:
-        return ""
-    return f"the backlog cleared at {rate:.3g} requests/s with {offered:.3g} offered on average"
-
-
-def _backlog_rate(
-    records: Sequence[RequestRecord], admitted: Sequence[RequestRecord], *, min_requests: int
-) -> float | None:
-    """Return how many requests a second were admitted while the longest waiting one waited.
-
-    Someone waited all the while, so this is all that the system could do. None where fewer than
-    `min_requests` were admitted then: it need not have waited for more than a batch to end.
-    """
-    waits = ((r.arrival_s, r.admitted_s) for r in admitted if r.admitted_s is not None)
-    start_s, end_s = max(waits, key=lambda wait: wait[1] - wait[0], default=(0.0, 0.0))
-    ahead = sum(r.admitted_s is not None and start_s < r.admitted_s <= end_s for r in records)
-    return ahead / (end_s - start_s) if ahead >= min_requests else None
-
-
-def _served_share(records: Sequence[RequestRecord], window: Window) -> float:
-    arrived = sum(window.start_s <= r.arrival_s < window.end_s for r in records)
-    served = sum(
-        r.finished_s is not None and window.start_s < r.finished_s <= window.end_s for r in records
-    )
-    return served / arrived if arrived else 1.0
-
-
-def _rank_trend(measured: Sequence[RequestRecord]) -> float:
-    """Return Spearman's correlation of batch-mean waits with time; 0 for too few requests."""
-    if len(measured) < _NUM_BATCHES:
-        return 0.0
-    ordered = sorted(measured, key=lambda record: record.arrival_s)
-    waits = np.array([(r.admitted_s or 0.0) - r.arrival_s for r in ordered])
-    means = np.array([batch.mean() for batch in np.array_split(waits, _NUM_BATCHES)])
-    if np.ptp(means) == 0:
-        return 0.0
-    from scipy.stats import rankdata
-
-    correlation = np.corrcoef(rankdata(means), np.arange(_NUM_BATCHES))[0, 1]
-    return float(correlation)

@@ -20,8 +20,9 @@ _MEANS = {
     "gpu_memory_bytes": "memory_bytes",
     "mean_power_w": "power_w",
     "cpu_util_pct": "cpu_util_pct",
+    "cpu_steal_pct": "cpu_steal_pct",
 }
-
+_POWER_CAP = "sw_power_cap"  # as telemetry.throttle names it
 
 STEP_FIGURES = (
     "busy_fraction",
@@ -30,7 +31,7 @@ STEP_FIGURES = (
     "padding_waste",
     "loop_cost_share",
 )
-DEVICE_FIGURES = (*_MEANS, "energy_j", "tokens_per_joule")
+DEVICE_FIGURES = (*_MEANS, "power_cap_share", "energy_j", "tokens_per_joule")
 
 
 def steps_in_window(
@@ -117,6 +118,9 @@ def device_figures(
     for figure, name in _MEANS.items():
         values = [v for s in inside if (v := getattr(s, name)) is not None]
         figures[figure] = float(np.mean(values)) if values else None
+    reasons = [s.throttle_reasons.split("|") for s in inside if s.throttle_reasons is not None]
+    capped = sum(_POWER_CAP in named for named in reasons)
+    figures["power_cap_share"] = capped / len(reasons) if reasons else None
     energy_j = _energy_between(samples, window)
     figures["energy_j"] = energy_j
     figures["tokens_per_joule"] = output_tokens / energy_j if energy_j else None

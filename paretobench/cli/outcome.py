@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from paretobench.core.points import Point
     from paretobench.report import Report
 
 _INTERRUPTED = 130
@@ -65,11 +66,26 @@ def _print_state(report: Report, folder: Path, command: str, code: int) -> None:
         say = f"Interrupted: {done} of {len(trials)} trials are measured and kept."
         print(f"{say} Go on: the same {command} command with --resume", file=sys.stderr)
     elif code == _INCOMPLETE:
-        reasons = {f"{p.verdict}: {p.reason}" for p in report.points if p.verdict != "valid"}
         which = "no trial is valid" if not report.frontier else "some trials failed"
         print(f"Incomplete: {which}; {folder / 'report.md'} says why:", file=sys.stderr)
-        for reason in sorted(reasons)[:5]:
-            print(f"  {reason}", file=sys.stderr)
+        _print_verdicts(report)
     elif code == _SLA_MISSED:
         missed = [p.goal.name for p in report.operating_points if p.configuration is None]
         print(f"No configuration meets: {', '.join(missed)} (see above)", file=sys.stderr)
+        _print_verdicts(report)
+    else:
+        _print_verdicts(report)
+
+
+def _print_verdicts(report: Report) -> None:
+    """Say how many trials are not valid, by verdict: the reason of one of them, and its remedy."""
+    by_verdict: dict[str, list[Point]] = {}
+    for point in report.points:
+        if point.verdict != "valid":
+            by_verdict.setdefault(point.verdict, []).append(point)
+    for verdict, points in sorted(by_verdict.items()):
+        first = points[0]
+        more = f" (and {len(points) - 1} more)" if len(points) > 1 else ""
+        print(f"  {verdict.replace('_', ' ')}: {first.reason}{more}", file=sys.stderr)
+        if first.remedy:
+            print(f"    to do: {first.remedy}", file=sys.stderr)

@@ -147,7 +147,8 @@ class Progress:
 
     def _figures(self, point: Point) -> str:
         if point.verdict != "valid":
-            return f"{point.verdict} ({point.reason})"
+            remedy = f"; {point.remedy}" if point.remedy else ""
+            return f"{point.verdict} ({point.reason}{remedy})"
         gain = point.figures.get(self._objectives.throughput)
         cost = point.figures.get(self._objectives.latency)
         shown = [

@@ -99,6 +99,11 @@ class Settings:
             stage=trial.stage,
         )
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether the load asks for the same throughout: no profile, no replayed trace."""
+        return self.rate_profile is None and self.load_kind != "trace"
+
     def class_limits(self) -> dict[str, dict[str, Any]]:
         """Return what `class_batching` says, empty where the classes share one queue."""
         limits: dict[str, dict[str, Any]] = json.loads(self.class_batching or "{}")

@@ -8,6 +8,7 @@ from paretobench.report.markdown_conditions import ceiling_caveats
 from paretobench.report.markdown_engines import engine_caveats
 from paretobench.report.markdown_stages import run_label, stage_caveats
 from paretobench.report.markdown_table import table
+from paretobench.report.markdown_validity import power_cap_caveats, warmup_caveats
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import markdown, plural
@@ -26,6 +27,8 @@ def trust_lines(report: Report) -> list[str]:
         *ceiling_caveats(report),
         *engine_caveats(report),
         *_memory_caveats(report),
+        *warmup_caveats(report),
+        *power_cap_caveats(report),
         *interval_caveats(report),
         *_statistics_caveats(report),
         *stage_caveats(report),
@@ -132,10 +135,11 @@ def _rejected_table(report: Report) -> list[str]:
             configuration_label(p.settings, report.varied) + run_label(p.settings, several=several),
             p.verdict.replace("_", " "),
             p.reason,
+            p.remedy,
         ]
         for p in rejected[:_MAX_ROWS]
     ]
-    lines = table(["trial", "configuration", "verdict", "reason"], rows, num_left=4)
+    lines = table(["trial", "configuration", "verdict", "reason", "what to do"], rows, num_left=5)
     if len(rejected) > _MAX_ROWS:
         more = len(rejected) - _MAX_ROWS
         lines += ["", f"and {more} more, all in [points.csv](points.csv)."]

@@ -72,8 +72,8 @@ def _say(key: str, kind: str, message: str, found: Any) -> str:
         return f"{key}.kind must be one of {choices}, found {_kind_of(found)!r}"
     if kind == "union_tag_not_found":
         return f"{key} must have a kind, found {_short(found)}"
-    if kind == "literal_error" and message == "must be 'auto'":
-        message = "must be a number or 'auto'"
+    if kind == "literal_error" and message == "must be 'auto' or 'quick'":
+        message = "must be a number, 'auto' or 'quick'"
     if kind in ("missing", "no_time", "no_goal", "repeated") or ", found " in message:
         return f"{key} {message}" if key else message
     if key:

@@ -100,7 +100,7 @@ class ServingLoop:
         if self._max_request_tokens is not None and needed > self._max_request_tokens:
             error = f"needs {needed} tokens of cache, found room for {self._max_request_tokens}"
             self._ended.add(in_flight, "rejected", error=error)
-            self._source.on_finished(request.arrival_s)
+            self._source.on_finished(request.arrival_s, None)
             return
         self._unfinished_measured += in_flight.measured
         self._queues.append(self._policy.lane_of(request), in_flight)
@@ -260,7 +260,7 @@ class ServingLoop:
         for in_flight in complete:
             self._unfinished_measured -= in_flight.measured
             self._ended.add(in_flight, "finished", finished_s=now_s)
-            self._source.on_finished(now_s)
+            self._source.on_finished(now_s, in_flight.request.arrival_s)
         self._runner.leave([in_flight.request.request_id for in_flight in complete])
         self._policy.observe(complete, now_s, queue_depth)
 

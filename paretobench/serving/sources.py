@@ -9,6 +9,7 @@ from typing import Protocol
 
 from paretobench.core.values import Request, Window
 from paretobench.workload.schedule import ClosedSchedule, OpenSchedule
+from paretobench.workload.warmup import WarmUpRule
 
 
 class RequestSource(Protocol):
@@ -20,8 +21,9 @@ class RequestSource(Protocol):
     def next_arrival_s(self) -> float | None:
         """Return when the next request arrives; None if that depends on those in the system."""
 
-    def on_finished(self, finished_s: float) -> None:
-        """Take note that one request was delivered, or turned away, at `finished_s`."""
+    def on_finished(self, finished_s: float, arrival_s: float | None) -> None:
+        """Take note that the request that came at `arrival_s` was delivered, or (None) that one was
+        turned away, at `finished_s`."""
 
     def more_will_come(self) -> bool:
         """Return whether any request can still arrive, now or after others finish."""
@@ -36,21 +38,44 @@ class RequestSource(Protocol):
         """
 
 
+class _Delivered:
+    """The mean E2E latency of what was delivered so far."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum_s = 0.0
+
+    def add(self, finished_s: float, arrival_s: float | None) -> None:
+        if arrival_s is not None:
+            self._count += 1
+            self._sum_s += finished_s - arrival_s
+
+    @property
+    def mean_s(self) -> float | None:
+        return self._sum_s / self._count if self._count else None
+
+
 class OpenLoopSource:
-    """Requests come when the schedule says, whatever the system does."""
+    """Requests come when the schedule says, whatever the system does.
+
+    Only which of them are measured may follow from the system: where the schedule has a rule for
+    the end of the warm-up.
+    """
 
     def __init__(self, schedule: OpenSchedule) -> None:
-        self._requests = schedule.requests
         self._next = 0
-        self._measured = range(schedule.num_warmup, schedule.num_warmup + schedule.num_measured)
-        self._window = schedule.window
         self._seen_s = -math.inf  # up to when arrivals were handed out
+        self._delivered = _Delivered()
+        self._warmup = schedule.warmup
+        self._set_schedule(schedule)
 
     def due(self, now_s: float) -> list[Request]:
         """Return the requests whose arrival time has come since the last call, by arrival."""
         self._seen_s = now_s
         start = self._next
         while self._next < len(self._requests) and self._requests[self._next].arrival_s <= now_s:
+            if self._warmup is not None:
+                self._try_begin(self._warmup, self._next)
             self._next += 1
         return list(self._requests[start : self._next])
 
@@ -62,8 +87,9 @@ class OpenLoopSource:
         # one class's requests may end before the window of all classes does
         return None if self.window() is not None else self._window.end_s
 
-    def on_finished(self, finished_s: float) -> None:
-        """Do nothing: arrivals do not wait for answers."""
+    def on_finished(self, finished_s: float, arrival_s: float | None) -> None:
+        """Note the latency: arrivals do not wait for answers."""
+        self._delivered.add(finished_s, arrival_s)
 
     def more_will_come(self) -> bool:
         """Return whether the schedule holds further requests."""
@@ -71,11 +97,26 @@ class OpenLoopSource:
 
     def is_measured(self, request_id: int) -> bool:
         """Return whether the request belongs to the measured ones."""
-        return request_id in self._measured
+        return self._warmup is None and request_id in self._measured
 
     def window(self) -> Window | None:
         """Return the measuring window once the first request after it has arrived."""
+        if self._warmup is not None:
+            return None
         return self._window if self._seen_s >= self._window.end_s else None
+
+    def _try_begin(self, rule: WarmUpRule, request_id: int) -> None:
+        """Begin the window with the request that is about to come, if the warm-up is over."""
+        arrival_s = self._requests[request_id].arrival_s
+        if rule.is_over(request_id, arrival_s, self._delivered.mean_s):
+            self._warmup = None
+            self._set_schedule(self._schedule.starting_with(request_id))
+
+    def _set_schedule(self, schedule: OpenSchedule) -> None:
+        self._schedule = schedule
+        self._requests = schedule.requests
+        self._measured = range(schedule.num_warmup, schedule.num_warmup + schedule.num_measured)
+        self._window = schedule.window
 
 
 class ClosedLoopSource:
@@ -91,7 +132,9 @@ class ClosedLoopSource:
         self._arrivals_s = [i * load.start_interval_s for i in range(load.concurrency)]
         heapq.heapify(self._arrivals_s)
         self._ids = itertools.count()
-        self._start_s: float | None = None
+        self._delivered = _Delivered()
+        self._start: int | None = None  # the first measured request id
+        self._start_s = 0.0
         self._end: int | None = None  # the first request id after the measured ones
         self._end_s = 0.0
 
@@ -106,8 +149,9 @@ class ClosedLoopSource:
         """Return when the next thinking client asks, None if all clients wait for answers."""
         return self._arrivals_s[0] if self._arrivals_s else None
 
-    def on_finished(self, finished_s: float) -> None:
+    def on_finished(self, finished_s: float, arrival_s: float | None) -> None:
         """Let one client ask again after its think time."""
+        self._delivered.add(finished_s, arrival_s)
         heapq.heappush(self._arrivals_s, finished_s + self._schedule.load.think_time_s)
 
     def more_will_come(self) -> bool:
@@ -116,23 +160,23 @@ class ClosedLoopSource:
 
     def is_measured(self, request_id: int) -> bool:
         """Return whether the request belongs to the measured ones."""
-        started = request_id >= self._schedule.num_warmup
+        started = self._start is not None and request_id >= self._start
         return started and (self._end is None or request_id < self._end)
 
     def window(self) -> Window | None:
         """Return the measuring window once the first request after it has arrived."""
-        if self._end is None or self._start_s is None:
+        if self._end is None:
             return None
         return Window(start_s=self._start_s, end_s=self._end_s)
 
     def _issue(self, arrival_s: float) -> Request:
         request_id = next(self._ids)
         class_name, prompt_tokens, output_tokens = next(self._schedule.shapes)
-        if self._start_s is None:
-            if request_id == self._schedule.num_warmup:
-                self._start_s = arrival_s
+        if self._start is None:
+            if self._may_begin(request_id, arrival_s):
+                self._start, self._start_s = request_id, arrival_s
         elif self._end is None:
-            enough = request_id >= self._schedule.num_warmup + self._schedule.num_measured
+            enough = request_id >= self._start + self._schedule.num_measured
             if enough and arrival_s - self._start_s >= self._schedule.min_duration_s:
                 self._end, self._end_s = request_id, arrival_s
         return Request(
@@ -142,6 +186,12 @@ class ClosedLoopSource:
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
         )
+
+    def _may_begin(self, request_id: int, arrival_s: float) -> bool:
+        rule = self._schedule.warmup
+        if rule is None:
+            return request_id >= self._schedule.num_warmup
+        return rule.is_over(request_id, arrival_s, self._delivered.mean_s)
 
 
 def make_source(

@@ -42,7 +42,8 @@ def measure_capacity(scenario: Scenario, trial: Trial, target: Target) -> dict[s
             reasons.append(f"batch {max_batch_size}: {error}")
             continue
         point = summarize(Settings.of(pilot), trace, ServiceLevels())
-        if point.verdict == "valid" and point.figures["requests_per_s"]:
+        ran = point.verdict not in ("failed", "out_of_memory")  # a pilot is short, and knows it
+        if ran and point.figures["requests_per_s"]:
             return {
                 "requests_per_s": point.figures["requests_per_s"],
                 "output_tokens_per_s": point.figures["output_tokens_per_s"],

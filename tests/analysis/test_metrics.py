@@ -230,10 +230,12 @@ def test_a_backlog_that_grows_is_overloaded(make_settings: MakeSettings) -> None
     assert "exceeds the capacity" in point.reason
 
 
-def served_late(count: int) -> list[RequestRecord]:
+def served_late(count: int, finished_s: float = 200.0) -> list[RequestRecord]:
     """Requests of which the last `count` are delivered after the window."""
     records = waits(0.0)
-    return [replace(r, finished_s=200.0) if r.request_id >= 100 - count else r for r in records]
+    return [
+        replace(r, finished_s=finished_s) if r.request_id >= 100 - count else r for r in records
+    ]
 
 
 @pytest.mark.parametrize(("batch_size", "verdict"), [(4, "overloaded"), (3, "valid")])
@@ -242,7 +244,7 @@ def test_a_deficit_with_full_batches_all_the_while_is_overloaded(
 ) -> None:
     step = replace(STEP, start_s=0.0, duration_s=100.0, batch_size=batch_size, padded_tokens=0)
     window = Window(start_s=0.0, end_s=100.0)
-    trace = trace_of(*served_late(20), window=window, steps=(step,))
+    trace = trace_of(*served_late(3, 102.0), window=window, steps=(step,))
     point = summarize(make_settings(load_kind="poisson"), trace, NO_SLA)
     assert point.verdict == verdict
     assert ("100% full for 100% of it" in point.reason) == (verdict == "overloaded")
@@ -250,7 +252,7 @@ def test_a_deficit_with_full_batches_all_the_while_is_overloaded(
 
 def test_full_batches_that_keep_up_are_valid(make_settings: MakeSettings) -> None:
     step = replace(STEP, start_s=0.0, duration_s=100.0, batch_size=4, padded_tokens=0)
-    trace = trace_of(*served_late(1), window=Window(start_s=0.0, end_s=100.0), steps=(step,))
+    trace = trace_of(*served_late(1, 101.0), window=Window(start_s=0.0, end_s=100.0), steps=(step,))
     assert summarize(make_settings(load_kind="poisson"), trace, NO_SLA).verdict == "valid"
 
 
@@ -301,7 +303,7 @@ def test_out_of_memory_is_a_verdict_of_its_own(make_settings: MakeSettings) -> N
 TARGET = '{"kind": "aimd", "latency_sla_ms": 50.0}'
 
 
-@pytest.mark.parametrize(("fastest_s", "verdict"), [(0.071, "failed"), (0.05, "valid")])
+@pytest.mark.parametrize(("fastest_s", "verdict"), [(0.071, "failed"), (0.05, "too_short")])
 def test_a_target_that_no_batch_kept_fails_the_trial(
     make_settings: MakeSettings, fastest_s: float, verdict: str
 ) -> None:
@@ -312,9 +314,8 @@ def test_a_target_that_no_batch_kept_fails_the_trial(
     point = summarize(make_settings(controller_constants=TARGET), trace_of(*records), NO_SLA)
     assert point.verdict == verdict
     if verdict == "failed":
-        assert point.reason == (
-            "no batch can meet the controller's 50 ms: the fastest took 71 ms; raise latency_sla_ms"
-        )
+        assert point.reason == ("no batch can meet the controller's 50 ms: the fastest took 71 ms")
+        assert point.remedy == "raise latency_sla_ms"
     assert point.figures["num_measured"] == 3  # nothing measured is lost
 
 

@@ -152,7 +152,7 @@ def test_every_scenario_in_the_repository_is_valid(path: Path) -> None:
         ),
         ("load.0.concurrency", "all", "load.0.concurrency must be 'match_batch', found 'all'"),
         ("measure", {"requests": 0}, "measure.requests must be ≥ 1, found 0"),
-        ("measure", {"warmup": "never"}, "measure.warmup must be a number or 'auto'"),
+        ("measure", {"warmup": "never"}, "measure.warmup must be a number, 'auto' or 'quick'"),
         ("measure", {"timeout_s": float("inf")}, "measure.timeout_s must be a finite number"),
         ("objectives", {"latency": "output_tokens_per_s"}, "of which lower is better"),
         (

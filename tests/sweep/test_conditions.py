@@ -32,7 +32,7 @@ DATA: dict[str, Any] = {
     },
     "batching": {"max_batch_size": [2, 4, 8]},
     "load": [{"kind": "closed_loop"}],
-    "measure": {"requests": 16, "warmup": "quick", "confirm": False},
+    "measure": {"requests": 24, "warmup": "quick", "confirm": False},
 }
 COST_S = {1: 20e-6, 4: 20e-6, 8: 20e-6}
 NANO = count_model(PRESETS["nano"], dtype="float32")

@@ -89,8 +89,8 @@ def test_clients_ask_the_same_however_many_they_are() -> None:
     assert len({trial.seed for trial in trials}) == 1
 
 
-def test_requests_grow_with_the_batch_and_warm_up_fills_it() -> None:
-    measure = {"requests": {"per_slot": 6, "minimum": 32}}
+def test_requests_grow_with_the_batch_and_a_quick_warm_up_fills_it() -> None:
+    measure = {"requests": {"per_slot": 6, "minimum": 32}, "warmup": "quick"}
     by_size = {
         t.batching.max_batch_size: t
         for t in plan_trials(scenario(measure=measure))
@@ -98,6 +98,22 @@ def test_requests_grow_with_the_batch_and_warm_up_fills_it() -> None:
     }
     assert {size: t.num_requests for size, t in by_size.items()} == {1: 32, 4: 32, 16: 96}
     assert {size: t.num_warmup for size, t in by_size.items()} == {1: 4, 4: 4, 16: 16}
+
+
+@pytest.mark.parametrize(
+    ("requests", "batch", "least"), [(100, 4, 200), (3000, 4, 300), (9, 256, 256)]
+)
+def test_warm_up_is_200_requests_a_tenth_or_a_batch_and_five_latencies(
+    requests: int, batch: int, least: int
+) -> None:
+    batching = {"max_batch_size": batch}
+    load = {"kind": "poisson", "requests_per_s": 5}
+    (auto,) = plan_trials(scenario(measure={"requests": requests}, batching=batching, load=load))
+    assert (auto.num_warmup, auto.warmup_e2e) == (least, 5.0)
+    quick = {"requests": requests, "warmup": "quick"}
+    (short,) = plan_trials(scenario(measure=quick, batching=batching, load=load))
+    assert short.warmup_e2e == 0.0
+    assert short.num_warmup == max(batch, -(-requests // 10))
 
 
 def test_match_batch_has_a_client_a_slot() -> None:
@@ -188,8 +204,10 @@ def test_a_pilot_is_of_its_trials_variant() -> None:
 
 
 def test_the_estimate_loads_each_variant_and_pilots_it() -> None:
-    one = scenario(model={"preset": "nano", "dtype": "float32"})
-    two = scenario(model=VARIANTS)
+    # none of these is overloaded, and so measured twice
+    light = {"load": {"kind": "poisson", "fraction_of_capacity": 0.05}}
+    one = scenario(model={"preset": "nano", "dtype": "float32"}, **light)
+    two = scenario(model=VARIANTS, **light)
     alone, both = (estimate_sweep(s, plan_trials(s)).planned_s for s in (one, two))
     assert 1.4 * alone < both < 2.1 * alone
 

@@ -35,7 +35,17 @@ LOAD_MARKERS = {
     "burst": "v",
 }
 LOAD_NAMES = {"closed_loop": "closed loop"}
-VERDICT_MARKS = {"overloaded": None, "failed": "x", "out_of_memory": "+"}
+# what stands inside the hollow mark of a configuration that is not valid
+VERDICT_MARKS: dict[str, str | tuple[int, Literal[2], int] | None] = {
+    "overloaded": None,
+    "too_short": ".",
+    "nonstationary": "1",
+    "client_limited": "_",
+    "throttled": "|",
+    "disturbed": (6, 2, 0),
+    "out_of_memory": "+",
+    "failed": "x",
+}
 # apart for the colour-blind, and in grey: a policy looks the same in every report
 _POLICY_COLOURS = {"static": "#d55e00", "adaptive": "#009e73", "continuous": "#0072b2"}
 _FURTHER_COLOURS = ("#cc79a7", "#7a4b00", "#56b4e9", "#222222")
@@ -205,7 +215,13 @@ def legend_mark(label: str, **look: Any) -> Line2D:
     return Line2D([], [], label=label, **{"linestyle": "none", **look})
 
 
-def dot(label: str, colour: str = MUTED, marker: str = "o", *, hollow: bool = False) -> Line2D:
+def dot(
+    label: str,
+    colour: str = MUTED,
+    marker: str | tuple[int, Literal[2], int] = "o",
+    *,
+    hollow: bool = False,
+) -> Line2D:
     """Return the legend entry of a point."""
     return legend_mark(
         label,

@@ -200,9 +200,10 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
         )
         placer.block_point(x, y, radius_px=5.0)
     else:
+        inner = VERDICT_MARKS.get(configuration.verdict)
         plane.axes.scatter(
             *place,
-            s=38,
+            s=38 if inner is None else 64,
             marker=marker,
             facecolor="white",
             edgecolor=colour,
@@ -210,10 +211,9 @@ def _draw_configuration(plane: Plane, placer: LabelPlacer, configuration: Config
             zorder=3,
             clip_on=False,  # it may lie on the very edge
         )
-        inner = VERDICT_MARKS.get(configuration.verdict)
         if inner is not None:
             plane.axes.scatter(
-                *place, s=16, marker=inner, color=colour, lw=1.0, zorder=3.1, clip_on=False
+                *place, s=18, marker=inner, color=colour, lw=1.0, zorder=3.1, clip_on=False
             )
         placer.block_point(*place, radius_px=6.0)
 

@@ -1,0 +1,148 @@
+"""Whether something else than the system under load decided a trial's figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from paretobench.analysis.conditions import Conditions
+from paretobench.analysis.judgement import Judgement
+from paretobench.core.units import to_ms
+from paretobench.core.values import RequestRecord, StepRecord, TelemetrySample, Trace, Window
+
+_CLIENT_SHARE = 0.05  # of the step time
+_LATE_S = 1e-3
+_LATE_SHARE = 0.01  # of the median E2E latency
+_LATE_QUANTILE = 0.99
+_STEAL_PCT = 5.0
+# names of telemetry.throttle; a software power cap is a setting of the card, and only noted
+_HELD_DOWN = (
+    "hw_slowdown",
+    "sw_thermal_slowdown",
+    "hw_thermal_slowdown",
+    "hw_power_brake_slowdown",
+)
+
+
+def client_limited(
+    trace: Trace,
+    window: Window,
+    measured: Sequence[RequestRecord],
+    figures: Mapping[str, float | None],
+    conditions: Conditions,
+) -> Judgement | None:
+    """Return the verdict where the loop itself, not the runner, took too much of the time.
+
+    It did where a step of the loop (measured with the null runner) costs over 5% of the median step
+    in the window, or where arrivals were taken in more than max(1 ms, 1% of the median E2E latency)
+    later than they could be. In virtual time neither can be.
+    """
+    if trace.started_monotonic_s is None:
+        return None
+    median_s = _median_step_s(_inside(trace.steps, window))
+    cost_s = conditions.loop_cost_at(figures.get("mean_batch_size") or 1.0)
+    if median_s and cost_s is not None and cost_s > _CLIENT_SHARE * median_s:
+        return Judgement(
+            verdict="client_limited",
+            reason=f"the loop itself costs {cost_s * 1e6:.3g} µs a step, {cost_s / median_s:.0%} "
+            f"of the median step of {to_ms(median_s):.3g} ms",
+            remedy="measure on a faster core, or a model whose steps take longer",
+        )
+    late_s = _lateness_s(trace.steps, measured)
+    allowed_s = max(_LATE_S, _LATE_SHARE * (figures.get("p50_e2e_ms") or 0.0) / 1e3)
+    if late_s is None or late_s <= allowed_s:
+        return None
+    return Judgement(
+        verdict="client_limited",
+        reason=f"arrivals were taken in up to {to_ms(late_s):.3g} ms late "
+        f"(99th percentile; allowed are {to_ms(allowed_s):.3g} ms)",
+        remedy="free a CPU core for the loop: lower model.threads, or stop what else runs",
+    )
+
+
+def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) -> float | None:
+    """Return the 99th percentile of what the loop lost on arrivals, but never the worst of them.
+
+    A request that comes while a step runs cannot be seen before it ends: it counts from there on,
+    and what is left is the loop's. One hiccup is no verdict. None where it was not recorded.
+    """
+    late: list[float] = []
+    for engine in {step.engine for step in steps}:
+        own = [s for s in steps if s.engine == engine]
+        starts = np.array([step.start_s for step in own])
+        ends = starts + np.array([step.duration_s for step in own])
+        known = [
+            (r.arrival_s, r.taken_in_s)
+            for r in measured
+            if r.taken_in_s is not None and engine in (None, r.class_name)
+        ]
+        if not known:
+            continue
+        arrival, taken = np.array(known).T  # [requests]
+        running = np.searchsorted(starts, arrival, side="right") - 1
+        seen = np.maximum(arrival, np.where(running < 0, arrival, ends[running]))
+        late += (taken - seen).tolist()
+    if len(late) < 2:
+        return None
+    late.sort()
+    return late[min(math.ceil(_LATE_QUANTILE * len(late)), len(late) - 1) - 1]
+
+
+def throttled(trace: Trace, window: Window) -> Judgement | None:
+    """Return the verdict where heat or the power brake held the clocks down in the window."""
+    samples = [s for s in _samples(trace, window) if s.throttle_reasons is not None]
+    reasons = [set(_HELD_DOWN) & set((s.throttle_reasons or "").split("|")) for s in samples]
+    named = sorted(set().union(*reasons))
+    if not named:
+        return None
+    held = sum(map(bool, reasons))
+    return Judgement(
+        verdict="throttled",
+        reason=f"the GPU's clocks were held down in {held} of {len(samples)} samples: "
+        f"{', '.join(named)}",
+        remedy="cool the GPU or lower its power limit (nvidia-smi -pl), then measure again",
+    )
+
+
+def disturbed(
+    trace: Trace, window: Window, figures: Mapping[str, float | None]
+) -> Judgement | None:
+    """Return the verdict where others used the GPU in the window, or had over 5% of the CPUs."""
+    samples = _samples(trace, window)
+    others = [s.num_other_gpu_processes for s in samples if s.num_other_gpu_processes]
+    if others:
+        return Judgement(
+            verdict="disturbed",
+            reason=f"up to {max(others)} other processes were on the GPU "
+            f"(in {len(others)} of {len(samples)} samples)",
+            remedy="stop them (nvidia-smi lists them), then measure again",
+        )
+    steal_pct = figures.get("cpu_steal_pct")
+    if steal_pct is None or steal_pct <= _STEAL_PCT:
+        return None
+    return Judgement(
+        verdict="disturbed",
+        reason=f"the hypervisor gave {steal_pct:.1f}% of the CPU time to other machines",
+        remedy="measure on a machine, or at a time, that is not shared",
+    )
+
+
+def _samples(trace: Trace, window: Window) -> list[TelemetrySample]:
+    return [s for s in trace.telemetry if window.start_s <= s.t_s <= window.end_s]
+
+
+def _inside(steps: Sequence[StepRecord], window: Window) -> list[StepRecord]:
+    return [s for s in steps if window.start_s <= s.start_s < window.end_s]
+
+
+def _median_step_s(steps: Sequence[StepRecord]) -> float | None:
+    """Return the median of single steps, also where one record stands for many."""
+    if not steps:
+        return None
+    each = np.array([step.duration_s / step.num_steps for step in steps])
+    times = np.array([step.num_steps for step in steps])
+    order = np.argsort(each)
+    at = np.searchsorted(np.cumsum(times[order]), times.sum() / 2)
+    return float(each[order][at])
