@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from paretobench.analysis.dependence import interval_notes
 from paretobench.analysis.intervals import combine_figures, low_percentiles
@@ -35,7 +36,8 @@ class Configuration:
     `runs` are the repeats that the figures come from: where the configuration was measured again
     because it stood on the frontier, those of then alone, since the first ones flatter. `settings`
     are those of the first, `intervals` those of the figures; `interval_notes` say why they should
-    not be believed, where they should not.
+    not be believed, where they should not; `precision` whether they are as narrow as the scenario
+    asks, None where it asks nothing or the configuration is not valid.
     """
 
     settings: Settings
@@ -48,6 +50,7 @@ class Configuration:
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     runs: tuple[Point, ...] = ()
     interval_notes: tuple[str, ...] = ()
+    precision: Literal["met", "imprecise"] | None = None
 
     @property
     def binds(self) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
     from paretobench.sweep.conditions import MeasureCeilings
+    from paretobench.sweep.estimate import Estimate
     from paretobench.targets.base import Target
 
 
@@ -21,7 +22,7 @@ def measure(
     target: Target,
     folder: Path,
     *,
-    durations_s: Sequence[float],
+    estimate: Estimate,
     command: str,
     resume: bool,
     retry_failed: bool = False,
@@ -30,8 +31,7 @@ def measure(
 ) -> NoReturn:
     """Measure the trials, write the report, print the answer and exit with the run's code.
 
-    `durations_s` are the estimates that the remaining time is told from; `ceilings` measures those
-    of the device.
+    The remaining time is told from the `estimate`; `ceilings` measures those of the device.
     """
     from paretobench.cli.outcome import finish
     from paretobench.cli.progress import Progress
@@ -43,10 +43,16 @@ def measure(
     signal.signal(signal.SIGTERM, _interrupt)
     interrupted = False
     try:
-        with Progress(scenario, trials, durations_s) as progress:
-            Sweep(scenario, trials, target, progress, ceilings=ceilings).run(
-                folder, resume=resume, retry_failed=retry_failed
+        with Progress(scenario, estimate) as progress:
+            sweep = Sweep(
+                scenario,
+                trials,
+                target,
+                progress,
+                ceilings=ceilings,
+                on_plan=progress.plan_grew,
             )
+            sweep.run(folder, resume=resume, retry_failed=retry_failed)
     except KeyboardInterrupt:
         interrupted = True
         if not (folder / "manifest.json").exists():

@@ -32,6 +32,10 @@ Concurrency = Annotated[
 Trace = Annotated[Path | None, typer.Option(help="Trace file, in place of the scenario's.")]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Blocks to measure.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of schedules, prompts and order.")]
+NoConfirm = Annotated[
+    bool,
+    typer.Option("--no-confirm", help="Do not measure the frontier again with fresh seeds."),
+]
 OutputDir = Annotated[
     Path | None, typer.Option(help="Run folder to write. [default: results/<name>]")
 ]

@@ -19,19 +19,21 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from paretobench.sweep.estimate import Estimate
+
 _REDRAWS_PER_S = 2  # the parent shares its cores with the worker
 
 
 class Progress:
     """Shows trial, elapsed and remaining time and the best trial so far."""
 
-    def __init__(
-        self, scenario: Scenario, trials: Sequence[Trial], durations_s: Sequence[float]
-    ) -> None:
+    def __init__(self, scenario: Scenario, estimate: Estimate) -> None:
         self._objectives = scenario.objectives
-        self._estimated_s = dict(zip((t.trial_id for t in trials), durations_s, strict=True))
-        self._num_trials = len(trials)
+        self._estimate = estimate
+        self._estimated_s = estimate.of(estimate.trials)  # of those still to be measured
+        self._num_trials = len(estimate.trials)
         self._num_done = 0
+        self._later_s = estimate.later_s  # of those that are likely to follow
         self._estimated_done_s = 0.0
         self._measured_s = 0.0
         self._started_s = time.monotonic()
@@ -54,6 +56,21 @@ class Progress:
     ) -> None:
         if self._display is not None:
             self._display.stop()
+
+    def plan_grew(self, planned: Sequence[Trial], missing: Sequence[Trial]) -> None:
+        """Learn of all planned trials and of those that are still to be measured."""
+        self._num_trials = len(planned)
+        self._num_done = len(planned) - len(missing)
+        self._estimated_s = self._estimate.of(missing)
+        followed = self._estimate.of([t for t in planned if t.stage == "confirm"])
+        self._later_s = max(0.0, self._estimate.later_s - sum(followed.values()))
+        if self._display is not None and self._task is not None:
+            self._display.update(
+                self._task,
+                total=self._num_trials,
+                completed=self._num_done,
+                remaining=self._remaining(),
+            )
 
     def pilot_started(self) -> None:
         """Say that the capacity is being measured."""
@@ -112,7 +129,7 @@ class Progress:
     def _remaining(self) -> str:
         # the estimate may be off by a factor, but by about the same one throughout
         factor = self._measured_s / self._estimated_done_s if self._estimated_done_s else 1.0
-        seconds = factor * sum(self._estimated_s.values())
+        seconds = factor * (sum(self._estimated_s.values()) + self._later_s)
         return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
     def _is_better(self, point: Point) -> bool:

@@ -31,6 +31,7 @@ def simulate(
     steps_from: StepsFrom = None,
     seed: options.Seed = None,
     repeats: options.Repeats = None,
+    no_confirm: options.NoConfirm = False,
     output_dir: options.OutputDir = None,
     resume: options.Resume = False,
     json_output: options.Json = False,
@@ -40,11 +41,15 @@ def simulate(
     from paretobench.cli.measure import measure
     from paretobench.core.errors import ScenarioError
     from paretobench.scenario import Overrides, load_scenario
+    from paretobench.sweep.estimate import no_time
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
     from paretobench.targets.simulated import simulated_target
 
-    scenario = load_scenario(scenario_file, Overrides(seed=seed, repeats=repeats))
+    scenario = load_scenario(
+        scenario_file,
+        Overrides(seed=seed, repeats=repeats, confirm=False if no_confirm else None),
+    )
     if scenario.runner is None and steps_from is None:
         raise ScenarioError(
             f"{scenario_file}: expected `runner: {{kind: latency_model, ...}}`, found `model:`; "
@@ -60,7 +65,7 @@ def simulate(
         if steps_from is None
         else _fitted_target(scenario, trials, steps_from),
         output_dir or Path("results") / f"{scenario.name}-simulated",
-        durations_s=[0.0] * len(trials),  # virtual time takes next to none
+        estimate=no_time(trials),  # virtual time takes next to none
         command="simulate",
         resume=resume,
         json=json_output,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from paretobench.core.values import Trial
     from paretobench.scenario import Scenario
     from paretobench.sweep.conditions import MeasureCeilings
+    from paretobench.sweep.estimate import Estimate
     from paretobench.targets.base import Target
 
 
@@ -32,6 +33,7 @@ def sweep(
     trace: options.Trace = None,
     repeats: options.Repeats = None,
     seed: options.Seed = None,
+    no_confirm: options.NoConfirm = False,
     output_dir: options.OutputDir = None,
     resume: options.Resume = False,
     retry_failed: Annotated[
@@ -49,7 +51,7 @@ def sweep(
     """Measure every configuration of a scenario and write the frontier it gives."""
     from paretobench.cli.measure import measure
     from paretobench.scenario import Overrides, load_scenario
-    from paretobench.sweep.estimate import estimate_durations_s
+    from paretobench.sweep.estimate import estimate_sweep
     from paretobench.sweep.plan import plan_trials
     from paretobench.sweep.preflight import check_scenario, check_trials
 
@@ -66,6 +68,7 @@ def sweep(
             trace=None if trace is None else trace.resolve(),
             repeats=repeats,
             seed=seed,
+            confirm=False if no_confirm else None,
         ),
     )
     check_scenario(scenario)
@@ -79,7 +82,7 @@ def sweep(
         trials,
         _target(scenario, trials),
         output_dir or Path("results") / scenario.name,
-        durations_s=estimate_durations_s(scenario, trials)[0],
+        estimate=estimate_sweep(scenario, trials),
         command="sweep",
         resume=resume,
         retry_failed=retry_failed,
@@ -122,9 +125,9 @@ def _print_plan(scenario: Scenario, trials: Sequence[Trial], *, json_output: boo
     import json
 
     from paretobench.cli.tables import plan_table, print_table
-    from paretobench.sweep.estimate import estimate_durations_s
+    from paretobench.sweep.estimate import estimate_sweep
 
-    durations_s, basis = estimate_durations_s(scenario, trials)
+    estimate = estimate_sweep(scenario, trials)
     if json_output:
         rows = [
             {
@@ -134,11 +137,36 @@ def _print_plan(scenario: Scenario, trials: Sequence[Trial], *, json_output: boo
                 "requests": trial.num_requests,
                 "estimated_s": duration_s,
             }
-            for trial, duration_s in zip(trials, durations_s, strict=True)
+            for trial, duration_s in zip(trials, estimate.durations_s, strict=True)
         ]
-        document = {"trials": rows, "estimated_s": sum(durations_s), "basis": basis}
+        later = {"trials": len(estimate.later), "estimated_s": estimate.later_s}
+        document = {
+            "trials": rows,
+            "confirm": later,
+            "estimated_s": estimate.planned_s + estimate.later_s,
+            "at_most_s": estimate.at_most_s,
+            "basis": estimate.basis,
+        }
         print(json.dumps(document, indent=1, allow_nan=False))
         return
-    print_table(plan_table(trials, durations_s))
-    print(f"{len(trials)} trials, about {sum(durations_s) / 60:.1f} minutes ({basis})")
+    print_table(plan_table(trials, estimate.durations_s))
+    print(f"{len(trials)} trials, about {estimate.planned_s / 60:.1f} minutes ({estimate.basis})")
+    for line in _later_lines(scenario, estimate):
+        print(line)
     print("Nothing was measured or written.", file=sys.stderr)
+
+
+def _later_lines(scenario: Scenario, estimate: Estimate) -> list[str]:
+    """Return what follows the planned trials, and about how long it takes."""
+    lines = []
+    if scenario.measure.confirm:
+        lines.append(
+            f"Then the frontier again with fresh seeds: about {len(estimate.later)} trials, "
+            f"{estimate.later_s / 60:.1f} minutes (--no-confirm leaves it out)"
+        )
+    if estimate.at_most_s is not None:
+        lines.append(
+            "Repeats until measure.precision is met: at most "
+            f"{estimate.at_most_s / 60:.1f} minutes in all"
+        )
+    return lines

@@ -8,6 +8,7 @@ from typing import Any
 
 from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.operating_points import Goal
+from paretobench.analysis.precision import wanted_half_widths
 from paretobench.core.errors import RunFolderError
 from paretobench.report.text import joined, one_line
 from paretobench.results.reader import RunFolder
@@ -38,6 +39,12 @@ def latency_metric(run: RunFolder) -> str:
 def latency_cap(run: RunFolder) -> float:
     """Return the latency of the hypervolume's reference point, in the unit of the metric up."""
     return float(section(scenario(run), "objectives").get("latency_cap") or 10_000.0)
+
+
+def wanted_precision(run: RunFolder) -> dict[str, float]:
+    """Return the half-width asked of each figure as a share of it; empty where none is."""
+    asked = section(scenario(run), "measure", "precision")
+    return wanted_half_widths(asked, throughput=throughput_metric(run))
 
 
 def goals(run: RunFolder) -> list[Goal]:

@@ -19,6 +19,7 @@ from paretobench.report.manifest import (
     workload_facts,
 )
 from paretobench.report.markdown_conditions import condition_facts
+from paretobench.report.markdown_stages import confirmation_text
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
 from paretobench.report.settings_text import policy_label
@@ -53,6 +54,7 @@ def measured_lines(report: Report) -> list[str]:
         *condition_facts(report),
         ("Swept", _swept(report)),
         ("Trials", _trials(report)),
+        ("Measured again", confirmation_text(report)),
         ("Seeds", _listed(section(run.manifest, "provenance", "seeds"), "measure", "model")),
         ("When", _when(report)),
     ]
@@ -205,11 +207,14 @@ def _trials(report: Report) -> str:
     verdicts = ", ".join(f"{n} {v.replace('_', ' ')}" for v, n in report.verdicts.items())
     measured = [p.figures.get("num_measured") for p in report.points]
     requests = sum(int(m) for m in measured if m is not None)
-    repeats = max(c.num_repeats for c in report.configurations)
+    repeats = sorted({c.num_repeats for c in report.configurations})
+    said = plural(repeats[-1], "repeat")
+    if len(repeats) > 1:
+        said = f"{repeats[0]} to {said}"
     return (
         f"{plural(len(report.points), 'trial')} of "
         f"{plural(len(report.configurations), 'configuration')} ({verdicts}); "
-        f"{plural(repeats, 'repeat')} each; {plural(requests, 'request')} measured"
+        f"{said} each; {plural(requests, 'request')} measured"
     )
 
 

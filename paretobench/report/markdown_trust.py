@@ -6,6 +6,7 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.report.manifest import is_simulated, section, systems
 from paretobench.report.markdown_conditions import ceiling_caveats
 from paretobench.report.markdown_engines import engine_caveats
+from paretobench.report.markdown_stages import run_label, stage_caveats
 from paretobench.report.markdown_table import table
 from paretobench.report.markdown_validity import power_cap_caveats, warmup_caveats
 from paretobench.report.model import Report
@@ -30,6 +31,7 @@ def trust_lines(report: Report) -> list[str]:
         *power_cap_caveats(report),
         *interval_caveats(report),
         *_statistics_caveats(report),
+        *stage_caveats(report),
     ]
     lines = [f"- {caveat}" for caveat in caveats]
     rejected = [p for p in report.points if p.verdict != "valid"]
@@ -130,8 +132,7 @@ def _rejected_table(report: Report) -> list[str]:
     rows = [
         [
             p.settings.trial_id,
-            configuration_label(p.settings, report.varied)
-            + (f", repeat {p.settings.repeat}" if several else ""),
+            configuration_label(p.settings, report.varied) + run_label(p.settings, several=several),
             p.verdict.replace("_", " "),
             p.reason,
             p.remedy,

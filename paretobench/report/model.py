@@ -12,9 +12,11 @@ import numpy as np
 
 from paretobench.analysis.certificates import Certificate, certify_all
 from paretobench.analysis.configurations import Configuration, combine_repeats
+from paretobench.analysis.confirmation import Confirmation, confirmation_of
 from paretobench.analysis.front_uncertainty import CurveUncertainty, curve_uncertainties
 from paretobench.analysis.frontier import curve_of, find_frontier
 from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
+from paretobench.analysis.precision import judged
 from paretobench.core.metrics import split_name
 from paretobench.core.points import Point
 from paretobench.report.controllers import Contest, find_contests
@@ -26,6 +28,7 @@ from paretobench.report.manifest import (
     latency_metric,
     throughput_metric,
     variant_names,
+    wanted_precision,
 )
 from paretobench.report.points import load_points
 from paretobench.report.settings_text import varied_settings
@@ -104,10 +107,16 @@ class Report:
         """How many trials had each verdict, most first."""
         return dict(Counter(point.verdict for point in self.points).most_common())
 
+    @property
+    def confirmation(self) -> Confirmation:
+        """What measuring the frontier again showed."""
+        return confirmation_of(
+            self.points, self.configurations, throughput=self.throughput, latency=self.latency
+        )
+
     def repeats_of(self, configuration: Configuration) -> list[Point]:
         """Return the points that a configuration's figures are the mean of."""
-        wanted = configuration.settings.configuration_id
-        return [p for p in self.points if p.settings.configuration_id == wanted]
+        return list(configuration.runs)
 
 
 def assemble(run: RunFolder) -> Report:
@@ -116,8 +125,12 @@ def assemble(run: RunFolder) -> Report:
     Raises RunFolderError where the folder's files are damaged.
     """
     points = load_points(run)
-    configurations = sorted(combine_repeats(points), key=partial(_variant_rank, variant_names(run)))
-    courses = load_courses(run, points)
+    configurations = sorted(
+        judged(combine_repeats(points), wanted_precision(run)),
+        key=partial(_variant_rank, variant_names(run)),
+    )
+    # controllers meet fixed settings under the same arrivals: those measured again had others
+    courses = load_courses(run, [p for p in points if p.settings.stage == "explore"])
     throughput, latency = throughput_metric(run), latency_metric(run)
     chosen = _choose_all(goals(run), configurations, latency)
     return Report(

@@ -9,6 +9,7 @@ from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
 from paretobench.report.frontier_uncertainty import hypervolume_caption
+from paretobench.report.markdown_stages import imprecise_text
 from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import marked, number, one_line, short_label, with_unit
@@ -45,7 +46,7 @@ def frontier_table(report: Report) -> Table:
     if not report.frontier:
         table.caption = escape(empty_frontier(report))
         return table
-    notes = [hypervolume_caption(report)]
+    notes = [hypervolume_caption(report), imprecise_text(report)]
     if any(set(c.low_percentiles) & set(figures) for c in report.frontier):
         notes.append("~ fewer than 10 samples beyond this percentile")
     table.caption = escape("\n".join(note for note in notes if note))

@@ -104,13 +104,21 @@ class RunWriter:
         """Write the manifest. Raises IncompleteError where the disk refuses."""
         atomic.write_json_atomically(self.path / "manifest.json", self.manifest)
 
-    def plan(self, trials: Sequence[Trial]) -> None:
-        """Write down what is to be measured; trials that are on disk count as done."""
+    def plan(self, trials: Sequence[Trial], *, round_number: int = 0) -> None:
+        """Write down what is to be measured; trials that are on disk count as done.
+
+        Trials that were planned before keep their round, the others are of `round_number`: how
+        often the frontier had been chosen to be measured again.
+        """
+        rounds = {entry["trial_id"]: entry.get("round", 0) for entry in self.manifest["trials"]}
         self.manifest["trials"] = [
             {
                 "trial_id": trial.trial_id,
+                "configuration_id": trial.configuration_id,
                 "label": str(trial),
                 "repeat": trial.repeat,
+                "stage": trial.stage,
+                "round": rounds.get(trial.trial_id, round_number),
                 "state": "planned",
                 "verdict": None,
                 "reason": None,
@@ -137,10 +145,11 @@ class RunWriter:
         os.replace(folder, folder.with_name(f".partial-{trial_id}"))
         atomic.discard_partial(folder.parent)
 
-    def add_trial(self, trace: Trace, point: Point) -> None:
+    def add_trial(self, trace: Trace, point: Point, *, measured_s: float | None = None) -> None:
         """Write a trial's raw files and summary as one, then note it in the manifest.
 
-        Raises IncompleteError where the disk refuses: the trial is then not there at all.
+        `measured_s` is how long it was served for, a first attempt included. Raises
+        IncompleteError where the disk refuses: the trial is then not there at all.
         """
         trial_id = point.settings.trial_id
 
@@ -152,7 +161,8 @@ class RunWriter:
                 tables.write_records(
                     folder / "limit_changes.parquet", trace.limit_changes, LimitChange
                 )
-            text = json.dumps(_summary(trace, point), indent=1, allow_nan=False)
+            summary = {**_summary(trace, point), "measured_s": measured_s}
+            text = json.dumps(summary, indent=1, allow_nan=False)
             (folder / "summary.json").write_text(text + "\n")
 
         atomic.write_folder_atomically(self._trial_path(trial_id), fill)

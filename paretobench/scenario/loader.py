@@ -32,6 +32,7 @@ class Overrides:
     trace: Path | None = None
     repeats: int | None = None
     seed: int | None = None
+    confirm: bool | None = None
 
     def apply(self, data: dict[str, Any]) -> None:
         """Write the overrides into a scenario's raw data."""
@@ -50,6 +51,7 @@ class Overrides:
             ("batching", "max_waiting_time_ms", self.max_waiting_time_ms),
             ("measure", "repeats", self.repeats),
             ("measure", "seed", self.seed),
+            ("measure", "confirm", self.confirm),
         ):
             if value is not None:
                 _section(data, name)[key] = value

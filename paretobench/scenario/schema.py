@@ -33,6 +33,7 @@ def _metric(direction: Direction | None) -> AfterValidator:
 
 MetricName = Annotated[str, _metric(None)]
 HalfWidth = Annotated[float, Field(gt=0, lt=1)]
+_FEWEST_RUNS = 2  # that an interval over runs can come from
 
 
 class PerSlot(StrictModel):
@@ -85,6 +86,25 @@ class Measure(StrictModel):
     seed: Annotated[int, Field(ge=0)] = 0
     min_duration_s: Annotated[float, Field(ge=0)] = 0.0
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
+
+    @model_validator(mode="after")
+    def _precision_can_be_met(self) -> Measure:
+        if self.precision is None:
+            return self
+        if all(width is None for _, width in self.precision):
+            raise PydanticCustomError(
+                "no_precision",
+                "must name a figure in precision, such as throughput: 0.03, found none",
+            )
+        fewest = max(self.repeats, _FEWEST_RUNS)
+        if self.max_repeats < fewest:
+            raise PydanticCustomError(
+                "few_repeats",
+                "must have max_repeats ≥ {fewest} (repeats, and at least two for an interval "
+                "over runs), found {found}",
+                {"fewest": fewest, "found": self.max_repeats},
+            )
+        return self
 
 
 class Objectives(StrictModel):

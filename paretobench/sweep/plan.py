@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from paretobench.core.profiles import RateProfile
-from paretobench.core.values import BatchingConfig, Trial, content_hash
+from paretobench.core.values import BatchingConfig, Stage, Trial, content_hash
 from paretobench.core.workloads import (
     ArrivalProcess,
     ClosedLoop,
@@ -55,7 +55,6 @@ def plan_trials(scenario: Scenario) -> list[Trial]:
     """
     rng = np.random.default_rng(scenario.measure.seed)
     trials: list[Trial] = []
-    variants = scenario.variants
     for repeat in range(scenario.measure.repeats):
         block = [
             _trial(scenario, batching, load, workload, repeat)
@@ -66,13 +65,36 @@ def plan_trials(scenario: Scenario) -> list[Trial]:
         ]
         # two sections may come to the same load, such as concurrency 4 and match_batch
         block = list({trial.trial_id: trial for trial in block}.values())
-        for at in rng.permutation(len(variants)):
-            variant, system = variants[at]
-            of_variant = [
-                replace(trial, variant=variant, system=system_identity(system)) for trial in block
-            ]
-            trials += [of_variant[i] for i in rng.permutation(len(block))]
+        of_all = [
+            replace(trial, variant=variant, system=system_identity(system))
+            for variant, system in scenario.variants
+            for trial in block
+        ]
+        trials += shuffled(of_all, rng)
     return trials
+
+
+def repeat_of(scenario: Scenario, trial: Trial, *, repeat: int, stage: Stage) -> Trial:
+    """Return the trial's configuration measured anew: other arrivals and lengths, all else alike.
+
+    `trial` is one of `plan_trials`. Stage `confirm` shares no seed with any exploring trial.
+    """
+    return replace(
+        trial,
+        repeat=repeat,
+        stage=stage,
+        seed=_schedule_seed(scenario.measure.seed, repeat, trial.load, trial.workload, stage),
+    )
+
+
+def shuffled(trials: Sequence[Trial], rng: np.random.Generator) -> list[Trial]:
+    """Return the trials in random order, those of a variant together."""
+    variants = list(dict.fromkeys(trial.variant for trial in trials))
+    ordered: list[Trial] = []
+    for at in rng.permutation(len(variants)):
+        of_variant = [trial for trial in trials if trial.variant == variants[at]]
+        ordered += [of_variant[i] for i in rng.permutation(len(of_variant))]
+    return ordered
 
 
 def pilot_trial(scenario: Scenario, trial: Trial, max_batch_size: int) -> Trial:
@@ -157,11 +179,13 @@ def _trial(
         min_duration_s=_min_duration_s(measure, load),
         timeout_s=measure.timeout_s,
         repeat=repeat,
-        seed=_schedule_seed(measure.seed, repeat, load, workload),
+        seed=_schedule_seed(measure.seed, repeat, load, workload, "explore"),
     )
 
 
-def _schedule_seed(seed: int, repeat: int, load: LoadSpec, workload: TrafficSpec) -> int:
+def _schedule_seed(
+    seed: int, repeat: int, load: LoadSpec, workload: TrafficSpec, stage: Stage
+) -> int:
     """Return a seed that all variants and batching configurations under one load share.
 
     They serve the same arrivals and lengths, so that none is ahead by a luckier draw. (Their
@@ -171,6 +195,8 @@ def _schedule_seed(seed: int, repeat: int, load: LoadSpec, workload: TrafficSpec
     if drawn.get("profile") is None:
         drawn.pop("profile", None)  # a steady load's schedule is that of before there were others
     content = {"seed": seed, "repeat": repeat, "load": drawn, "workload": asdict(workload)}
+    if stage != "explore":
+        content["stage"] = stage
     return int(content_hash(content)[:8], 16)
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from paretobench.analysis.conditions import Conditions
-from paretobench.analysis.metrics import summarize
 from paretobench.analysis.sla import service_levels
 from paretobench.core.errors import (
     DeviceOutOfMemoryError,
@@ -25,10 +23,13 @@ from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import at_capacity
 from paretobench.results import RunWriter, open_run
 from paretobench.scenario import Scenario
+from paretobench.sweep.attempts import is_to_repeat, length_s, nothing, twice_as_long
 from paretobench.sweep.conditions import ConditionsRecorder, MeasureCeilings
+from paretobench.sweep.measured import MeasuredTrials
 from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.plan import scenario_hash, workload_shapes
 from paretobench.sweep.preflight import describe_workload
+from paretobench.sweep.stages import later_trials, next_block
 from paretobench.targets.base import Target
 from paretobench.targets.variants import VariantsTarget
 from paretobench.telemetry.provenance import collect_provenance
@@ -66,8 +67,16 @@ class SweepListener(Protocol):
         """Learn what a trial gave and how long it took."""
 
 
+def _tell_nobody(_planned: Sequence[Trial], _missing: Sequence[Trial]) -> None:
+    pass
+
+
 class Sweep:
-    """The trials of one scenario, measured on one target, written to one run folder."""
+    """The trials of one scenario, measured on one target, written to one run folder.
+
+    `trials` are those that the scenario plans; `stages` says which follow. `on_plan` is told, as
+    the plan grows, of all planned trials and of those still to be measured.
+    """
 
     def __init__(
         self,
@@ -76,9 +85,12 @@ class Sweep:
         target: Target,
         listener: SweepListener,
         ceilings: MeasureCeilings | None = None,
+        on_plan: Callable[[Sequence[Trial], Sequence[Trial]], None] = _tell_nobody,
     ) -> None:
         self._scenario = scenario
-        self._trials = trials
+        self._trials = list(trials)
+        self._on_plan = on_plan
+        self._no_capacity: dict[str, str] = {}
         self._target = target
         self._listener = listener
         self._levels = service_levels(scenario.model_dump(mode="json"))
@@ -105,6 +117,8 @@ class Sweep:
         writer = self._open_folder(output_dir, resume=resume)
         try:
             self._describe(writer, provenance)
+            entries = writer.manifest["trials"]
+            self._trials += later_trials(self._scenario, self._trials, entries)
             self._conditions.begin(writer)
             writer.plan(self._trials)
             if retry_failed:
@@ -165,28 +179,53 @@ class Sweep:
         writer.plan(self._trials)
 
     def _measure_all(self, writer: RunWriter) -> None:
-        missing = [t for t in self._trials if writer.summary_of(t.trial_id) is None]
-        no_capacity: dict[str, str] = {}
-        for trial in missing:
+        measured = MeasuredTrials(writer, self._levels)
+        while True:
+            missing = measured.missing(self._trials)
+            self._on_plan(self._trials, missing)
+            for trial in missing:
+                self._measure_one(writer, measured, trial)
+            if not self._plan_more(writer, measured):
+                return
+
+    def _plan_more(self, writer: RunWriter, measured: MeasuredTrials) -> bool:
+        """Write down what is to be measured next; return whether there is anything."""
+        measure = self._scenario.measure
+        if not measure.confirm and measure.precision is None:
+            return False
+        block = next_block(
+            self._scenario,
+            self._trials,
+            measured.points(self._trials),
+            round_number=max((entry["round"] for entry in writer.manifest["trials"]), default=0),
+            measured_s=measured.measured_s(self._trials),
+        )
+        if block is None:
+            return False
+        self._trials += block.trials
+        writer.plan(self._trials, round_number=block.round_number)
+        return True
+
+    def _measure_one(self, writer: RunWriter, measured: MeasuredTrials, trial: Trial) -> None:
+        try:
+            self._select(writer, trial.variant)
+        except TrialError as error:
+            self._record_failure(measured, trial, str(error))
+            return
+        shape = capacity_key(trial)
+        capacities = writer.manifest["capacity"]
+        if needs_pilot(trial) and shape not in capacities and shape not in self._no_capacity:
+            self._listener.pilot_started()
             try:
-                self._select(writer, trial.variant)
+                capacities[shape] = measure_capacity(self._scenario, trial, self._target)
             except TrialError as error:
-                self._record(writer, trial, _nothing(str(error)), 0.0)
-                continue
-            shape = capacity_key(trial)
-            capacities = writer.manifest["capacity"]
-            if needs_pilot(trial) and shape not in capacities and shape not in no_capacity:
-                self._listener.pilot_started()
-                try:
-                    capacities[shape] = measure_capacity(self._scenario, trial, self._target)
-                except TrialError as error:
-                    no_capacity[shape] = f"the capacity could not be measured: {error}"
-                writer.save()
-            if needs_pilot(trial) and shape in no_capacity:
-                self._record(writer, trial, _nothing(no_capacity[shape]), 0.0)
-                continue
-            rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
-            self._measure(writer, replace(trial, load=at_capacity(trial.load, rate)))
+                self._no_capacity[shape] = f"the capacity could not be measured: {error}"
+            writer.save()
+        if needs_pilot(trial) and shape in self._no_capacity:
+            self._record_failure(measured, trial, self._no_capacity[shape])
+            return
+        rate = capacities[shape]["requests_per_s"] if needs_pilot(trial) else None
+        self._measure(measured, replace(trial, load=at_capacity(trial.load, rate)))
 
     def _select(self, writer: RunWriter, variant: str | None) -> None:
         """Have the variant loaded, and its system written down or found to be as it was."""
@@ -199,23 +238,33 @@ class Sweep:
                 writer.save()
         self._conditions.loaded(writer, self._target, variant)
 
-    def _measure(self, writer: RunWriter, trial: Trial) -> None:
+    def _measure(self, measured: MeasuredTrials, trial: Trial) -> None:
+        """Measure a trial, and once more at twice the length where it looks overloaded."""
         self._listener.trial_started(trial)
         started_s = time.monotonic()
+        settings, trace = Settings.of(trial), self._serve(trial)
+        served_s, point = length_s(trace), measured.summarize(settings, trace)
+        if is_to_repeat(trace, point):
+            trace = replace(self._serve(twice_as_long(trial)), attempt=2)
+            served_s += length_s(trace)
+            point = measured.summarize(settings, trace)
+        measured.add(trace, point, measured_s=served_s)
+        self._listener.trial_done(trial, point, time.monotonic() - started_s)
+
+    def _serve(self, trial: Trial) -> Trace:
         try:
-            trace = self._target.measure(trial)
+            return self._target.measure(trial)
         except DeviceOutOfMemoryError as error:
-            trace = replace(_nothing(str(error)), outcome="out_of_memory")
+            return nothing(str(error), outcome="out_of_memory")
         except TrialError as error:
             _LOG.warning("trial %s failed: %s", trial, error)
-            trace = _nothing(str(error))
-        self._record(writer, trial, trace, time.monotonic() - started_s)
+            return nothing(str(error))
 
-    def _record(self, writer: RunWriter, trial: Trial, trace: Trace, duration_s: float) -> None:
-        conditions = Conditions.from_manifest(writer.manifest, trial.variant)
-        point = summarize(Settings.of(trial), trace, self._levels, conditions)
-        writer.add_trial(trace, point)
-        self._listener.trial_done(trial, point, duration_s)
+    def _record_failure(self, measured: MeasuredTrials, trial: Trial, reason: str) -> None:
+        trace = nothing(reason)
+        point = measured.summarize(Settings.of(trial), trace)
+        measured.add(trace, point, measured_s=0.0)
+        self._listener.trial_done(trial, point, 0.0)
 
 
 def _require_same_system(
@@ -229,7 +278,3 @@ def _require_same_system(
                 f"{output_dir}: began with {name} {before.get(name)!r}, found {now.get(name)!r}; "
                 "resume where it began, or give another --output-dir"
             )
-
-
-def _nothing(reason: str) -> Trace:
-    return Trace(requests=(), steps=(), window=None, outcome="failed", reason=reason)

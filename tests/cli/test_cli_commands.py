@@ -94,7 +94,7 @@ def test_a_goal_that_cannot_be_met_exits_1_and_says_what_binds(
 def test_every_trial_failed_exits_3_and_the_files_say_so(
     run: Run, scenario_file: Path, tmp_path: Path
 ) -> None:
-    text = scenario_file.read_text().replace("{requests: 20}", "{requests: 20, timeout_s: 0.001}")
+    text = scenario_file.read_text().replace("{requests: 20,", "{requests: 20, timeout_s: 0.001,")
     scenario_file.write_text(text)
     result = run("simulate", scenario_file)
     folder = tmp_path / "results" / "small-simulated"
@@ -297,7 +297,7 @@ model: {preset: nano, device: cpu}
 workload: {prompt_tokens: {kind: fixed, value: 8}, output_tokens: {kind: fixed, value: 3}}
 batching: {max_batch_size: [1, 2]}
 load: {kind: closed_loop}
-measure: {requests: 20, warmup: 1}
+measure: {requests: 20, warmup: 1, confirm: false}
 """
 
 

@@ -33,7 +33,7 @@ runner: {kind: latency_model, prefill: {base_ms: 1}, decode: {base_ms: 1, per_se
 workload: {prompt_tokens: {kind: fixed, value: 8}, output_tokens: {kind: uniform, low: 2, high: 6}}
 batching: {max_batch_size: [1, 4]}
 load: [{kind: closed_loop}, {kind: poisson, requests_per_s: 50}]
-measure: {requests: 20}
+measure: {requests: 20, confirm: false}
 """
 
 

@@ -34,7 +34,7 @@ workload:
   output_tokens: {kind: uniform, low: 2, high: 16}
 batching: {max_batch_size: [1, 4, 8]}
 load: [{kind: closed_loop}, {kind: poisson, fraction_of_capacity: [0.3, 0.7]}]
-measure: {requests: 60}
+measure: {requests: 60, confirm: false}
 """
 MODEL = """
 name: chat
@@ -42,7 +42,7 @@ model: {preset: nano}
 workload: {prompt_tokens: {kind: fixed, value: 16}, output_tokens: {kind: uniform, low: 2, high: 6}}
 batching: {max_batch_size: [1, 4], max_waiting_time_ms: [0, 5]}
 load: [{kind: closed_loop}, {kind: poisson, fraction_of_capacity: 0.5}]
-measure: {requests: 20}
+measure: {requests: 20, confirm: false}
 """
 
 

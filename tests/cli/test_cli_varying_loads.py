@@ -25,7 +25,7 @@ load:
       - {duration_s: 5, factor: 0.3}
   - {kind: sine, fraction_of_capacity: 0.5, amplitude: 0.8, period_s: 10}
   - {kind: burst, fraction_of_capacity: 0.4, factor: 3, burst_s: 2, period_s: 10}
-measure: {requests: 20}
+measure: {requests: 20, confirm: false}
 """
 
 

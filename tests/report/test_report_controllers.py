@@ -56,7 +56,7 @@ DATA: dict[str, Any] = {
         "controller": CONTROLLERS,
     },
     "load": STEPS,
-    "measure": {"requests": 20, "timeout_s": 30},
+    "measure": {"requests": 20, "timeout_s": 30, "confirm": False},
     "sla": {"e2e_ms": 300},
 }
 
@@ -205,7 +205,7 @@ def test_each_variant_and_load_has_a_contest_over_its_repeats(tmp_path: Path) ->
         runner=[{**RUNNER, "name": "a"}, {**RUNNER, "name": "b", "prefill": {"base_ms": 5}}],
         load=[STEPS, {"kind": "burst", "requests_per_s": 20, "factor": 3, "burst_s": 1,
                       "period_s": 6}],
-        measure={"requests": 20, "timeout_s": 30, "repeats": 2},
+        measure={"requests": 20, "timeout_s": 30, "repeats": 2, "confirm": False},
         **batching(controller=[{"kind": "aimd"}]),
     )  # fmt: skip
     contests = assemble(open_run(folder)).contests

@@ -33,7 +33,7 @@ DATA: dict[str, Any] = {
     },
     "batching": {"policy": "adaptive", "max_batch_size": 8, "controller": {"kind": "aimd"}},
     "load": {"kind": "poisson", "requests_per_s": 10},
-    "measure": {"requests": 60, "warmup": "quick", "timeout_s": 60},
+    "measure": {"requests": 60, "warmup": "quick", "timeout_s": 60, "confirm": False},
 }
 
 

@@ -32,7 +32,7 @@ DATA: dict[str, Any] = {
     },
     "batching": {"max_batch_size": [1, 4], "max_waiting_time_ms": [0, 10]},
     "load": [{"kind": "closed_loop"}, {"kind": "poisson", "fraction_of_capacity": 0.5}],
-    "measure": {"requests": 24},
+    "measure": {"requests": 24, "confirm": False},
 }
 
 

@@ -40,7 +40,7 @@ SCENARIO = scenario_from_mapping(
         },
         "batching": {"max_batch_size": [1, 2, 4, 8]},
         "load": [{"kind": "closed_loop"}, {"kind": "poisson", "fraction_of_capacity": 0.2}],
-        "measure": {"requests": 24},
+        "measure": {"requests": 24, "confirm": False},
         "operating_points": {"batch": {"maximize": "output_tokens_per_s"}},
     }
 )

@@ -37,7 +37,7 @@ DATA: dict[str, Any] = {
         "output_tokens": {"kind": "fixed", "value": 2},
     },
     "batching": {"max_batch_size": 4},
-    "measure": {"requests": 10, "timeout_s": 600},
+    "measure": {"requests": 10, "timeout_s": 600, "confirm": False},
 }
 
 

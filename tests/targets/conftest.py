@@ -42,7 +42,7 @@ def mixed_scenario() -> Callable[..., Scenario]:
                 "arrangement": ["shared", "separate"],
             },
             "load": {"kind": "constant", "requests_per_s": 60},
-            "measure": {"requests": 20, "warmup": 4, "timeout_s": 20},
+            "measure": {"requests": 20, "warmup": 4, "timeout_s": 20, "confirm": False},
         }
         return scenario_from_mapping({**data, **changes})
 
