@@ -17,7 +17,7 @@ runner: {kind: latency_model, prefill: {base_ms: 1}, decode: {base_ms: 1, per_se
 workload: {prompt_tokens: {kind: fixed, value: 8}, output_tokens: {kind: uniform, low: 2, high: 6}}
 batching: {max_batch_size: [1, 4], max_waiting_time_ms: [0, 5]}
 load: [{kind: closed_loop}, {kind: poisson, fraction_of_capacity: 0.5}]
-measure: {requests: 20, confirm: false}
+measure: {requests: 20, warmup: quick, confirm: false}
 operating_points:
   chat: {maximize: output_tokens_per_s, subject_to: {p95_e2e_ms: 10000}}
 """

@@ -219,7 +219,7 @@ def test_a_budget_ends_the_repeats_and_the_report_says_how_far_they_are(tmp_path
     }  # fmt: skip
     assert "1 of 3 valid configurations imprecise" in text
     assert "asked ± 0.1%" in text
-    rows = list(csv.DictReader(frontier_csv(report.frontier).decode().splitlines()))
+    rows = list(csv.DictReader(frontier_csv(report.frontier, lambda _: None).decode().splitlines()))
     assert {row["max_batch_size"]: row["precision"] for row in rows}["4"] == "imprecise"
 
 
