@@ -16,6 +16,7 @@ _CLIENT_SHARE = 0.05  # of the step time
 _LATE_S = 1e-3
 _LATE_SHARE = 0.01  # of the median E2E latency
 _LATE_QUANTILE = 0.99
+_HICCUPS = 2
 _STEAL_PCT = 5.0
 # names of telemetry.throttle; a software power cap is a setting of the card, and only noted
 _HELD_DOWN = (
@@ -63,10 +64,11 @@ def client_limited(
 
 
 def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) -> float | None:
-    """Return the 99th percentile of what the loop lost on arrivals, but never the worst of them.
+    """Return the 99th percentile of what the loop lost on arrivals, but never the two worst.
 
     A request that comes while a step runs cannot be seen before it ends: it counts from there on,
-    and what is left is the loop's. One hiccup is no verdict. None where it was not recorded.
+    and what is left is the loop's. Requests that were taken in together count once, and one or two
+    hiccups of the operating system are no verdict. None where it was not recorded.
     """
     late: list[float] = []
     for engine in {step.engine for step in steps}:
@@ -83,11 +85,14 @@ def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) 
         arrival, taken = np.array(known).T  # [requests]
         running = np.searchsorted(starts, arrival, side="right") - 1
         seen = np.maximum(arrival, np.where(running < 0, arrival, ends[running]))
-        late += (taken - seen).tolist()
-    if len(late) < 2:
+        moments, group = np.unique(taken, return_inverse=True)
+        worst = np.zeros(moments.size)
+        np.maximum.at(worst, group, taken - seen)
+        late += worst.tolist()
+    if len(late) <= _HICCUPS:
         return None
     late.sort()
-    return late[min(math.ceil(_LATE_QUANTILE * len(late)), len(late) - 1) - 1]
+    return late[min(math.ceil(_LATE_QUANTILE * len(late)), len(late) - _HICCUPS) - 1]
 
 
 def throttled(trace: Trace, window: Window) -> Judgement | None:

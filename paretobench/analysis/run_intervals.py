@@ -67,16 +67,20 @@ def percentile_interval(samples: NDArray[np.float64], share: float) -> Interval 
     How large a share of the samples lies below the percentile is a mean, whose error the blocks
     give; the interval runs between the percentiles of the share's interval (Woodruff 1952). Its
     upper end is infinite where that share exceeds 1: too few samples lie beyond to bound it.
+
+    >>> two_batches = np.repeat([1.0, 2.0, 1.0, 2.0], 8)  # alike within, so that the top is a tie
+    >>> percentile_interval(two_batches, 95).high
+    inf
     """
     if samples.size < FEWEST_SAMPLES:
         return None
     value = percentile(samples, share)
     assert value is not None
     below = np.isfinite(samples) if math.isinf(value) else samples <= value
+    if below.all():  # a batch ends as one: ties at the top leave nothing to vary, what is below does
+        below = samples < value
     error = block_error(below.astype(float))
-    # ties at the top leave nothing to vary, though other draws would: as if independent then
-    independent = math.sqrt(share / 100 * (1 - share / 100) / samples.size)
-    half = 100 * t_quantile(error.degrees_of_freedom) * (error.standard_error or independent)
+    half = 100 * t_quantile(error.degrees_of_freedom) * error.standard_error
     low = percentile(samples, max(share - half, 0.0))
     high = percentile(samples, share + half) if share + half <= 100 else math.inf
     assert low is not None

@@ -32,6 +32,7 @@ def judge(
     What did not complete is judged first. Of several verdicts the first of the order
     client_limited, throttled, disturbed, nonstationary by its steps, overloaded, too_short,
     nonstationary stands, and its reason names the others: a cause before what it brings about.
+    An overload names none: a window that is too short for latencies that grow is its own doing.
     There is no steady state to look for in a window in which nothing can be told.
     """
     measured = [record for record in trace.requests if record.measured]
@@ -51,6 +52,8 @@ def judge(
     faults = [judgement for judgement in found if judgement is not None]
     if not faults:
         return Judgement(verdict="valid")
+    if faults[0].verdict == "overloaded":  # latencies that grow outlast any window
+        return faults[0]
     others = dict.fromkeys(f.verdict for f in faults if f.verdict != faults[0].verdict)
     also = ", ".join(verdict.replace("_", " ") for verdict in others)
     return replace(faults[0], reason=faults[0].reason + (f" (also {also})" if also else ""))
