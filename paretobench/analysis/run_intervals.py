@@ -77,7 +77,7 @@ def percentile_interval(samples: NDArray[np.float64], share: float) -> Interval 
     value = percentile(samples, share)
     assert value is not None
     below = np.isfinite(samples) if math.isinf(value) else samples <= value
-    if below.all():  # a batch ends as one: ties at the top leave nothing to vary, what is below does
+    if below.all():  # a batch ends as one: where ties at the top do not vary, what is below does
         below = samples < value
     error = block_error(below.astype(float))
     half = 100 * t_quantile(error.degrees_of_freedom) * error.standard_error
