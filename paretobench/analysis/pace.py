@@ -118,7 +118,8 @@ def _drifted(steps: Sequence[StepRecord], explained_s: NDArray[np.float64]) -> J
         return None
     return Judgement(
         verdict="nonstationary",
-        reason=f"steps that compute the same took {change:+.0%} from the first quarter of the "
-        f"window to the last (rank correlation with time {trend:.2f})",
+        reason=f"steps that compute the same took {abs(change):.0%} "
+        f"{'more' if change > 0 else 'less'} time in the last quarter of the window than in the "
+        f"first (rank correlation with time {trend:.2f})",
         remedy="warm up for longer, and watch clocks, heat and memory while it runs",
     )

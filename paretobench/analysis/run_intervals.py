@@ -16,6 +16,7 @@ from paretobench.core.values import Window
 
 FEWEST_SAMPLES = 16  # two a block, and as few blocks as there may be
 _MOST_BINS = 1000
+_ALIKE = 1e-3  # latencies of one batch differ by less, those of two hardly ever
 
 
 def t_quantile(degrees_of_freedom: float) -> float:
@@ -68,18 +69,21 @@ def percentile_interval(samples: NDArray[np.float64], share: float) -> Interval 
     give; the interval runs between the percentiles of the share's interval (Woodruff 1952). Its
     upper end is infinite where that share exceeds 1: too few samples lie beyond to bound it.
 
-    >>> two_batches = np.repeat([1.0, 2.0, 1.0, 2.0], 8)  # alike within, so that the top is a tie
-    >>> percentile_interval(two_batches, 95).high
+    >>> batches = np.repeat([1.0, 2.0, 1.0, 2.0], 8)  # alike within: the top is a tie
+    >>> percentile_interval(batches, 95).high
     inf
     """
     if samples.size < FEWEST_SAMPLES:
         return None
     value = percentile(samples, share)
     assert value is not None
-    below = np.isfinite(samples) if math.isinf(value) else samples <= value
-    if below.all():  # a batch ends as one: where ties at the top do not vary, what is below does
-        below = samples < value
-    error = block_error(below.astype(float))
+    # a batch ends as one: where those at the percentile are alike, what is below them varies
+    below = (
+        [np.isfinite(samples)]
+        if math.isinf(value)
+        else [samples <= value, samples < value * (1 - _ALIKE)]
+    )
+    error = max((block_error(part.astype(float)) for part in below), key=lambda e: e.standard_error)
     half = 100 * t_quantile(error.degrees_of_freedom) * error.standard_error
     low = percentile(samples, max(share - half, 0.0))
     high = percentile(samples, share + half) if share + half <= 100 else math.inf
