@@ -44,10 +44,10 @@ def draw_bars(
 
 
 def interval_marks(
-    configurations: Sequence[Configuration], *, upright: bool = True
+    configurations: Sequence[Configuration], metrics: Sequence[str], *, upright: bool = True
 ) -> list[Line2D]:
-    """Return the legend's entry of the bars, none where no configuration has an interval."""
-    if not any(c.intervals for c in configurations):
+    """Return the legend's entry of the bars of these figures, none where none has a bar."""
+    if not any(interval_ends(c, metric) for c in configurations for metric in metrics):
         return []
     marker, label = ("|", "95% interval") if upright else ("_", "95% interval of p95")
     return [legend_mark(label, color=MUTED, marker=marker, ms=9, mew=1.1, linestyle="")]

@@ -227,7 +227,8 @@ def _scale_across(
 def _legend_marks(report: Report) -> list[Line2D]:
     colours = colour_scale(report.configurations)
     handles = [dot("p50", hollow=True), dot("p95, as written")]
-    handles += interval_marks(report.configurations, upright=False)
+    tails = [qualified(name, "p95_e2e_ms") for name in report.class_names]
+    handles += interval_marks(report.configurations, tails, upright=False)
     if any(e2e_sla_ms(report, name) is not None for name in report.class_names):
         handles.append(
             legend_mark("SLA of the class", color=SLA_COLOUR, linestyle=(0, (4, 2)), lw=1.1)

@@ -77,7 +77,7 @@ def draw_latency_vs_batch_size(report: Report) -> Figure | str:
     for row, name in enumerate(shown):
         _draw_latency(grid[row][0], families[name], colours, name)
         _draw_throughput(grid[row][1], families[name], colours, report.throughput)
-    _add_legend(grid[0][1], colours, valid)
+    _add_legend(grid[0][1], colours, valid, report.throughput)
     return figure
 
 
@@ -150,14 +150,16 @@ def _draw_lines(
     return drawn
 
 
-def _add_legend(axes: Axes, colours: ColourScale, configurations: Sequence[Configuration]) -> None:
+def _add_legend(
+    axes: Axes, colours: ColourScale, configurations: Sequence[Configuration], throughput: str
+) -> None:
     side_legend(
         axes,
         [
             legend_mark("latency"),
             legend_mark("p95", color=INK, linestyle="-", lw=1.8),
             legend_mark("p50", color=INK, linestyle=(0, (3, 1.6)), lw=1.1),
-            *interval_marks(configurations),
+            *interval_marks(configurations, [throughput, *(name for name, *_ in _LATENCIES)]),
             legend_mark(colours.heading),
             *(dot(colours.label(v), colours.colours[v]) for v in thinned(colours.values)),
         ],

@@ -106,7 +106,7 @@ def _draw_grid(
         [
             legend_mark("max batch size"),
             *(dot(f"{size:g}", colours[size]) for size in thinned(sorted(colours))),
-            *interval_marks(every),
+            *interval_marks(every, metrics),
         ],
     )
 
