@@ -109,11 +109,12 @@ def environment(report: Report, variant: str | None) -> dict[str, Any]:
     gpus = section(run.manifest, "provenance").get("gpus") or []
     drivers = dict.fromkeys(str(gpu["driver"]) for gpu in gpus if gpu.get("driver"))
     host = section(run.manifest, "provenance", "host")
+    device = of_variant.get("device_name") or of_variant.get("device")
     facts = {
-        "device": of_variant.get("device_name") or of_variant.get("device"),
+        "device": device,
         **{name: of_variant.get(name) for name in _OF_SYSTEM},
         "driver": ", ".join(drivers) or None,
-        "cpu": host.get("cpu"),
+        "cpu": None if host.get("cpu") == device else host.get("cpu"),
         "paretobench": run.manifest.get("paretobench_version"),
         "commit": commit(run),
         "simulated": True if is_simulated(run) else None,

@@ -83,14 +83,20 @@ def hypervolume_caption(report: Report) -> str:
             named = " · ".join(part for part in _curve_names(report, found.curve) if part)
             name = f"{named} " if several else ""
             parts.append(f"{name}{hypervolume_text(found.hypervolume)}")
-    return f"hypervolume: {'; '.join(parts)} {unit}" if parts else ""
+    if not parts:
+        return ""
+    return (
+        f"hypervolume: {'; '.join(parts)} {unit} (larger is better; compare only under the same "
+        "cap and workload)"
+    )
 
 
 def uncertainty_documents(report: Report) -> dict[str, Any]:
     """Return what the JSON document says beside the frontier itself.
 
     `hypervolumes` has an entry a curve; `energy_frontier` names who is non-dominated only with
-    tokens per joule as a third objective, None where no curve's energy is known.
+    tokens per joule as a third objective, None where no curve's energy is known. `probabilities`
+    are those of every valid configuration to be non-dominated, by its id.
     """
     by_energy = [found.by_energy for found in report.uncertainties if found.by_energy is not None]
     ids = [c.settings.configuration_id for of_curve in by_energy for c in of_curve]
@@ -109,6 +115,11 @@ def uncertainty_documents(report: Report) -> dict[str, Any]:
             if found.hypervolume is not None
         ],
         "energy_frontier": ids if by_energy else None,
+        "probabilities": {
+            configuration_id: probability
+            for found in report.uncertainties
+            for configuration_id, probability in found.probability.items()
+        },
     }
 
 

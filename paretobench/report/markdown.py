@@ -89,7 +89,9 @@ def _answer(report: Report) -> str:
     if moved is not None:
         runs.insert(0, markdown(moved))
     where_to_run = " ".join(points) or "The scenario names no operating points."
-    return f"**{subject}: {'; '.join(runs)}.** {where_to_run}"
+    answer = f"**{subject}: {'; '.join(runs)}.** {where_to_run}"
+    low = "`~`: fewer than 10 samples lie beyond this percentile."
+    return f"{answer} {low}" if "~" in answer else answer
 
 
 def _extent(report: Report, front: Sequence[Configuration], *, named: bool) -> str:
@@ -209,7 +211,7 @@ def _operating_point_lines(report: Report) -> list[str]:
         ]
         for point in report.operating_points
     ]
-    lines = table(["for", "deploy", "expect", "value of limit (room)", "why"], rows, num_left=5)
+    lines = table(["for", "deploy", "expect", "against its limit (room)", "why"], rows, num_left=5)
     met = [p for p in report.operating_points if p.configuration is not None]
     note = "To deploy: [operating_points.yaml](operating_points.yaml)." if met else ""
     if len(met) < len(report.operating_points):

@@ -18,7 +18,7 @@ def condition_facts(report: Report) -> list[tuple[str, str]]:
     """Return the loop's own cost and the ceilings, empty where they were not measured."""
     changes = _changes(report.run)
     return [
-        ("Loop's own cost", _loop_text(report.run)),
+        ("Loop's own cost", _loop_text(report)),
         ("Ceilings before → after", "; ".join(map(_change_text, changes))),
     ]
 
@@ -38,8 +38,8 @@ def ceiling_caveats(report: Report) -> list[str]:
     return [
         f"The device was not the same before and after the trials: {'; '.join(apart)} (more than "
         f"{tolerance:.0%} apart). The likely cause is {cause}, and trials in between may have met "
-        f"it too: {cure} (`paretobench doctor` says more) and measure again. Shares of the limit "
-        "are of the ceilings before."
+        f"it too: {cure} (`paretobench doctor` says more) and measure again. Of each rate the "
+        "better one counts as the limit."
     ]
 
 
@@ -59,12 +59,15 @@ def conditions_document(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _loop_text(run: RunFolder) -> str:
-    costs_s = conditions(run, None).loop_cost_s
+def _loop_text(report: Report) -> str:
+    costs_s = conditions(report.run, None).loop_cost_s
     if not costs_s:
         return ""
     parts = [f"{number(s * 1e6)} µs at batch {size}" for size, s in sorted(costs_s.items())]
-    return f"{joined(parts)}, a step of the serving loop with a runner that computes nothing"
+    shares = [c.figures.get("loop_cost_share") for c in report.configurations]
+    largest = max((share for share in shares if share is not None), default=None)
+    most = "" if largest is None else f": at most {number(100 * largest)}% of a step"
+    return f"{joined(parts)}, a step of the serving loop with a runner that computes nothing{most}"
 
 
 def _changes(run: RunFolder) -> tuple[CeilingChange, ...]:

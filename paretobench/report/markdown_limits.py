@@ -6,7 +6,14 @@ from paretobench.report.limits import Curve, Distance
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
-from paretobench.report.text import joined, markdown, number, plural, short_label, with_unit
+from paretobench.report.text import (
+    markdown,
+    number,
+    plural,
+    short_label,
+    unit_of,
+    with_unit,
+)
 
 _CAUSES = (
     "That cannot be: bytes or FLOPs are counted wrong, or the device was busier when its ceilings "
@@ -47,26 +54,27 @@ _NOTE = (
     "*Best there*: the most that any software reaches at this {y} on this device, for the requests "
     "that the configuration served; *share*: what was measured of it. *Least there*: the least {y} "
     "at this throughput, and its share of what was measured. MFU and MBU: counted FLOPs and bytes "
-    "a second over the ceilings, in the whole window. *Binds*: what there is most of, `waiting` "
-    "where the device idled for longer than it read or computed."
+    "a second over the ceilings, in the whole window. *Binds*: what takes the largest share of the "
+    "window: reading `weights`, `kv` (keys and values), computing (`arithmetic`), or `waiting`."
 )
 
 
 def _line_text(report: Report, curve: Curve) -> list[str]:
     line = report.limits.lines[curve]
     sizes = report.limits.by_batch_size[curve]
-    bests = {(b.throughput, b.latency): b.batch_size for b in reversed(sizes)}
-    best = [
-        f"{number(throughput)} at {with_unit(report.latency, latency)} with {size}"
-        for (throughput, latency), size in reversed(bests.items())
-    ]
-    if len(best) < len(sizes):
-        best[-1] += " or more"
+    least = {number(b.throughput): b.batch_size for b in reversed(sizes)}  # the fewest rows for it
+    (first, rows), *others = reversed(least.items())
+    plus = " or more" if len(least) < len(sizes) else ""
+    unit = unit_of(report.throughput)
+    of_first = f"{plural(rows, 'row')}{'' if others else plus} a step: at most {first} {unit}"
+    more = [f"with {size}: {most}" for most, size in others]
+    if more and plus:
+        more[-1] = more[-1].replace(":", f"{plus}:")
     return [
-        f"No software on this device{_named(report, curve)} exceeds "
-        f"{with_unit(report.throughput, line.greatest_throughput)}, or goes below "
-        f"{short_label(report.latency)} {with_unit(report.latency, line.least_latency)}. By rows "
-        f"a step in the mean: {joined(best)}."
+        f"With this model and these requests, no software on this device{_named(report, curve)} "
+        f"exceeds {with_unit(report.throughput, line.greatest_throughput)}, one token a row a "
+        f"step, or goes below {short_label(report.latency)} "
+        f"{with_unit(report.latency, line.least_latency)}. With {'; '.join([of_first, *more])}."
     ]
 
 

@@ -66,9 +66,10 @@ def measured_lines(report: Report) -> list[str]:
 
 
 def reproduce_lines(report: Report) -> list[str]:
-    """Return the commands that measure the same again and draw it."""
+    """Return the commands that measure the same again, beside this folder."""
     run = report.run
-    folder = shlex.quote(run.path.resolve().name)
+    name = run.path.resolve().name
+    folder, again = shlex.quote(name), shlex.quote(f"{name}-again")
     verb = "simulate" if is_simulated(run) else "sweep"
     fitted_from = system(run).get("fitted_from")
     steps = f" --steps-from {shlex.quote(str(fitted_from))}" if fitted_from else ""
@@ -82,8 +83,7 @@ def reproduce_lines(report: Report) -> list[str]:
         "```sh",
         'python -c \'import json, sys; json.dump(json.load(open(sys.argv[1]))["scenario"], '
         f"sys.stdout)' {folder}/manifest.json > scenario.yaml",
-        f"paretobench {verb} scenario.yaml{steps}",
-        f"paretobench report {folder}",
+        f"paretobench {verb} scenario.yaml{steps} --output-dir {again}",
         "```",
     ]
 

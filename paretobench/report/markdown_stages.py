@@ -25,17 +25,19 @@ def confirmation_text(report: Report) -> str:
     if not found.num_configurations:
         return ""
     parts = [
-        f"{short_label(metric)} {ratio:.3f} times"
+        f"{ratio:.3f}× these in {short_label(metric)}"
         for metric, ratio in (
             (report.throughput, found.throughput_ratio),
             (report.latency, found.latency_ratio),
         )
         if ratio is not None
     ]
-    first = f"; the first were, in the median, {joined(parts)} these" if parts else ""
+    first = f"; the first had been, in the median, {joined(parts)}" if parts else ""
+    whose, was = ("its", "was") if found.num_configurations == 1 else ("their", "were")
+    chosen = " or that a goal chose" if report.operating_points else ""
     return (
-        f"{plural(found.num_configurations, 'frontier configuration')} measured again with fresh "
-        f"seeds; their figures are those{first}"
+        f"{plural(found.num_configurations, 'configuration')} that stood on the frontier{chosen} "
+        f"{was} measured again with fresh seeds, and {whose} figures are the new ones{first}"
     )
 
 

@@ -113,7 +113,7 @@ def _statistics_caveats(report: Report) -> list[str]:
         wanted = [n for n in names if n == report.latency]
         first = f", among them the objective `{report.latency}`" if wanted else ""
         caveats.append(
-            f"{len(low)} of {plural(len(valid), 'valid configuration')} with percentiles "
+            f"{len(low)} of {plural(len(valid), 'valid configuration')} have percentiles "
             f"marked low (`~`){first}: fewer than 10 samples lie beyond the percentile, so one "
             "slow request moves it. More `measure.requests` sharpen it."
         )

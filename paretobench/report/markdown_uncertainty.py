@@ -39,8 +39,9 @@ def uncertainty_lines(report: Report) -> list[str]:
         lines += [
             "",
             f"Not on the frontier, but not to be ruled out: {plural(len(near), 'configuration')} "
-            f"within {GAIN_EPSILON:.0%} of the throughput and {COST_EPSILON:.0%} of the latency of "
-            "one that is (the ε-front), or non-dominated in at least 5% of the resamples.",
+            f"in the ε-front (within {GAIN_EPSILON:.0%} of the throughput and {COST_EPSILON:.0%} "
+            "of the latency of one that is on it) or non-dominated in at least 5% of the "
+            "resamples.",
             "",
             *_rows(report, near, (report.throughput, report.latency), near_too=True),
         ]
@@ -56,7 +57,7 @@ def probability_note(report: Report) -> str:
         "nothing beats the configuration."
     )
     if any(found.from_one_run for found in report.uncertainties):
-        note += " Where there is one run alone it does not know how runs differ."
+        note += " Where there is one run alone they are drawn from within it."
     return note
 
 

@@ -13,7 +13,7 @@ from paretobench.report.markdown_stages import imprecise_text
 from paretobench.report.model import Report, no_valid_trial
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import marked, number, one_line, short_label, with_unit
-from paretobench.report.uncertainty import with_interval
+from paretobench.report.uncertainty import interval_note, with_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +46,8 @@ def frontier_table(report: Report) -> Table:
     if not report.frontier:
         table.caption = escape(empty_frontier(report))
         return table
-    notes = [hypervolume_caption(report), imprecise_text(report)]
+    notes = [interval_note(report.frontier, objectives), hypervolume_caption(report)]
+    notes.append(imprecise_text(report))
     if any(set(c.low_percentiles) & set(figures) for c in report.frontier):
         notes.append("~ fewer than 10 samples beyond this percentile")
     table.caption = escape("\n".join(note for note in notes if note))

@@ -127,7 +127,9 @@ def test_a_lucky_first_run_is_not_what_is_published(tmp_path: Path) -> None:
     assert rounds["static batch 4"] == 2
     report, text = told(tmp_path / "run")
     assert all(c.is_confirmed for c in report.frontier)
-    assert "3 frontier configurations measured again with fresh seeds" in text
+    assert (
+        "3 configurations that stood on the frontier were measured again with fresh seeds" in text
+    )
 
 
 def test_no_seed_of_the_first_measurement_is_used_again(tmp_path: Path) -> None:

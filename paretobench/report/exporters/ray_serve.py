@@ -41,6 +41,11 @@ def export(deployment: Deployment) -> tuple[Document, ...]:
 
 
 def _notes(server: Server) -> list[Note]:
+    wait_s = server.shortest_wait_ms / 1e3
+    since = (
+        "counted from when the batcher begins a batch, not from the arrival of its oldest "
+        "request: requests that aged while a batch ran are held again"
+    )
     return [
         Note(
             mapped="exact",
@@ -49,10 +54,9 @@ def _notes(server: Server) -> list[Note]:
             "@serve.batch; max_concurrent_batches stays 1",
         ),
         Note(
-            mapped="approximate",
-            text=f"batch_wait_timeout_s {server.shortest_wait_ms / 1e3:g}: max_waiting_time_ms in "
-            "seconds, counted from when the batcher begins a batch, not from the arrival of its "
-            "oldest request: requests that aged while a batch ran are held again",
+            mapped="approximate" if wait_s else "exact",
+            text=f"batch_wait_timeout_s {wait_s:g}: max_waiting_time_ms in seconds, "
+            f"{since if wait_s else 'at 0 nothing is held'}",
         ),
         Note(
             mapped="exact",

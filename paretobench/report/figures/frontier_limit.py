@@ -157,7 +157,7 @@ def limit_legend(plane: Plane) -> list[Line2D]:
         return []
     handles = [
         legend_mark(
-            "limit: nothing can cross", color=LIMIT_COLOUR, linestyle=_style(plane), lw=2.0
+            "limit: nothing can cross it", color=LIMIT_COLOUR, linestyle=_style(plane), lw=2.0
         ),
     ]
     if any(_batch_sizes_on_scale(plane, curve) for curve in limits.lines):

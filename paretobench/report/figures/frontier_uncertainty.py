@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.front_uncertainty import Band, CurveUncertainty
-from paretobench.report.figures.bars import interval_ends
+from paretobench.report.figures.bars import (
+    draw_arrow,
+    interval_ends,
+    interval_label,
+    unbounded_mark,
+)
 from paretobench.report.figures.canvas import INK, MUTED
 from paretobench.report.figures.encoding import legend_mark
 from paretobench.report.figures.labels import LabelPlacer
@@ -62,19 +67,20 @@ def draw_bars(plane: Plane, placer: LabelPlacer, configuration: Configuration) -
         "color": plane.colours.of(configuration),
         "alpha": 0.9 if on_front else 0.4,
         "lw": 1.2,
-        "solid_capstyle": "butt",
         "zorder": 1.8,
     }
     for xs, ys in ((across, (y, y)), ((x, x), up)):
         if xs is None or ys is None:
             continue
-        plane.axes.plot(xs, ys, **look)
+        plane.axes.plot(xs, ys, solid_capstyle="butt", **look)
         if on_front:
             placer.block_steps(xs, ys)
+    if up is not None and _is_unbounded(configuration, plane.report.latency):
+        draw_arrow(plane.axes, (x, y), (0, 1), **{**look, "alpha": 0.55 if on_front else 0.25})
 
 
 def has_bars(plane: Plane, configuration: Configuration) -> bool:
-    """Return whether a finite interval of either objective is known."""
+    """Return whether an interval of either objective is known."""
     objectives = (plane.report.throughput, plane.report.latency)
     return configuration.is_valid and any(interval_ends(configuration, m) for m in objectives)
 
@@ -101,11 +107,12 @@ def legend_entries(plane: Plane) -> list[Line2D]:
         handles.append(legend_mark(name, color=INK, **look))
     barred = [c for c in report.configurations if has_bars(plane, c)]
     if barred:
-        of_one_run = all(len(c.runs) < 2 for c in barred)
-        name = f"95% interval{' within one run' if of_one_run else ''}"
+        name = interval_label(barred)
         handles.append(
             legend_mark(name, marker="+", markersize=11, color=MUTED, markeredgewidth=1.3)
         )
+        if any(_is_unbounded(c, report.latency) for c in barred):
+            handles.append(unbounded_mark())
     if doubtful(plane):
         ring = legend_mark(
             "may or may not be on\nthe frontier",
@@ -130,8 +137,17 @@ def _ends(band: Band) -> list[tuple[float, float]]:
     return list(zip(band.low, band.high, strict=True))
 
 
+def _is_unbounded(configuration: Configuration, metric: str) -> bool:
+    ends = interval_ends(configuration, metric)
+    return ends is not None and math.isinf(ends[1])
+
+
 def _on_scale(
     configuration: Configuration, metric: str, scale: Scale
 ) -> tuple[float, float] | None:
-    ends = interval_ends(configuration, metric)
-    return None if ends is None else (scale.clipped(ends[0]), scale.clipped(ends[1]))
+    """Return the ends on the axis; where nothing bounds the upper one, the figure stands for it."""
+    ends, value = interval_ends(configuration, metric), configuration.figures.get(metric)
+    if ends is None or value is None:
+        return None
+    low, high = ends
+    return scale.clipped(low), scale.clipped(value if math.isinf(high) else high)

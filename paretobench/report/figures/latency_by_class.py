@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import qualified
 from paretobench.report.class_effects import e2e_sla_ms, wait_for_the_longest
-from paretobench.report.figures.bars import interval_ends, interval_marks
+from paretobench.report.figures.bars import draw_arrow, interval_ends, interval_marks
 from paretobench.report.figures.canvas import (
     MUTED,
     new_figure,
@@ -191,15 +192,23 @@ def _draw_panel(axes: Axes, rows: Sequence[Configuration], name: str, colours: C
         if p95 is not None:
             axes.plot(p95, y, "o", ms=7, color=colour, zorder=3)
         ends = interval_ends(configuration, qualified(name, "p95_e2e_ms"))
-        if ends is not None:
-            axes.plot(ends, [y, y], color=colour, lw=1, marker="|", ms=6, mew=1, zorder=2.5)
+        gap = 7
+        if ends is not None and p95 is not None:
+            is_bounded = math.isfinite(ends[1])
+            look: dict[str, Any] = {"color": colour, "lw": 1, "zorder": 2.5}
+            span = [ends[0], ends[1] if is_bounded else p95]
+            caps = [0, 1] if is_bounded else [0]
+            axes.plot(span, [y, y], marker="|", ms=6, mew=1, markevery=caps, **look)
+            if not is_bounded:
+                draw_arrow(axes, (p95, y), (1, 0), **look)
+                gap = 16
         end = p95 if p95 is not None else p50
-        if end is not None and ends is not None:
+        if end is not None and ends is not None and math.isfinite(ends[1]):
             end = max(end, ends[1])
         if end is not None:
             said = with_unit("p95_e2e_ms", configuration.figures.get(qualified(name, "p95_e2e_ms")))
             axes.annotate(
-                said, (end, y), xytext=(7, 0), textcoords="offset points", va="center",
+                said, (end, y), xytext=(gap, 0), textcoords="offset points", va="center",
                 fontsize=7.5, color=MUTED, zorder=4,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
             )  # fmt: skip
@@ -211,7 +220,7 @@ def _scale_across(
     """Scale a class's panels alike, the SLA in view; logarithmic over more than ×20."""
     drawn = [value for c in every for value in _latencies(c, name) if value is not None]
     bars = [interval_ends(c, qualified(name, "p95_e2e_ms")) for c in every]
-    drawn += [end for ends in bars if ends is not None for end in ends if end > 0]
+    drawn += [end for ends in bars if ends is not None for end in ends if 0 < end < math.inf]
     shown = [*drawn, *([] if sla_ms is None else [sla_ms])] or [1.0]
     is_log = min(shown) > 0 and max(shown) > _LOG_FROM * min(shown)
     for axes in column:
