@@ -34,13 +34,14 @@ def text_of(report):
 def test_the_loops_cost_and_both_ceilings_stand_among_what_was_measured(make_run, sweep):
     report = report_of(
         make_run,
-        sweep(),
+        sweep(loop_cost_share=0.012),
         loop_cost_us={"1": 6.0, "64": 31.5},
         ceilings_before=ceilings("cuda:0", 4000, 800, way="float32"),
         ceilings_after=ceilings("cuda:0", 4040, 792, way="bfloat16"),
     )
     text = text_of(report)
     assert "6 µs at batch 1 and 31.5 µs at batch 64" in text
+    assert "computes nothing: at most 1.2% of a step" in text
     assert "read bandwidth 4,000 → 4,040 GB/s (+1.0%)" in text
     assert "bfloat16 matrix rate 800 → 792 TFLOP/s (-1.0%)" in text
     document = report_document(report)["conditions"]

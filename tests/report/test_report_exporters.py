@@ -130,6 +130,12 @@ def test_vllm_counts_decode_tokens_too_and_has_no_wait(point, emit):
     assert "absent:      policy static" in text
 
 
+@pytest.mark.parametrize(("wait_ms", "is_held"), [(0, False), (50, True)])
+def test_ray_serve_holds_nothing_again_that_it_does_not_hold(point, emit, wait_ms, is_held):
+    text = " ".join(emit([point(batch=4, wait_ms=wait_ms)], "ray-serve")[None].split("#"))
+    assert ("held again" in " ".join(text.split())) == is_held
+
+
 def test_torchserve_delay_is_never_nought(point, emit):
     assert yaml.safe_load(emit([point(batch=4)], "torchserve")[None])["maxBatchDelay"] == 1
 

@@ -3,9 +3,11 @@
 import csv
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 
+from paretobench.core.intervals import Interval
 from paretobench.report import report_document, write_report
 from paretobench.report.figures.canvas import style
 from paretobench.report.figures.frontier import draw_frontier
@@ -68,6 +70,8 @@ def test_csv_and_json_agree_on_the_probabilities(make_run, close):
     in_json = {str(r["max_batch_size"]): r["probability_on_frontier"] for r in document["frontier"]}
     assert {size: float(cell) for size, cell in in_csv.items()} == in_json
     assert in_json["1"] == 1.0
+    everyone = {c.settings.configuration_id for c in assemble(open_run(folder)).configurations}
+    assert set(document["probabilities"]) == everyone
     assert in_json["8"] < 1.0
 
 
@@ -134,6 +138,18 @@ def test_bars_reach_from_end_to_end_of_the_intervals(make_run, point):
     middle = [configuration.figures[name] for name in ("output_tokens_per_s", "p95_e2e_ms")]
     assert [[across.low, across.high], [middle[1]] * 2] in drawn
     assert [[middle[0]] * 2, [up.low, up.high]] in drawn
+
+
+def test_an_interval_without_an_upper_end_is_drawn_below_the_figure_with_an_arrow(make_run, point):
+    one_sided = Interval(low=90.0, high=math.inf, method="block_within_run")
+    lone = replace(point(batch=4, p95_e2e_ms=100.0), intervals={"p95_e2e_ms": one_sided})
+    with style():
+        axes = draw_frontier(assemble(open_run(make_run([lone])))).axes[0]
+    assert [90.0, 100.0] in [list(line.get_ydata()) for line in axes.lines]
+    x = lone.figures["output_tokens_per_s"]
+    assert [text.xy for text in axes.texts if getattr(text, "arrow_patch", None)] == [(x, 100.0)]
+    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert {"95% interval within one run", "↑ no upper\nbound known"} <= set(named)
 
 
 def test_the_band_has_level_and_upright_edges_only(make_run, close):

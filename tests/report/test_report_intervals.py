@@ -78,7 +78,9 @@ def test_frontier_csv_and_tables_have_the_interval_of_the_repeats(make_run, poin
     assert row[METHOD_COLUMN] == "t_over_runs"
     cell = f"2,040 ({expected.low:,.0f}–{expected.high:,.0f})"
     assert cell in report_markdown(report).decode()
-    assert cell in list(frontier_table(report).columns[3].cells)
+    table = frontier_table(report)
+    assert cell in list(table.columns[3].cells)
+    assert "t-intervals over the repeats" in table.caption
     entry = report_document(report)["frontier"][0]
     assert entry["output_tokens_per_s_high"] == expected.high
 
@@ -92,12 +94,16 @@ def test_an_interval_that_is_not_to_be_believed_is_said_to_be_so(make_run, point
     assert "One run alone" in text
 
 
-def test_bars_are_as_long_as_the_intervals_and_one_that_never_ends_is_not_drawn(make_run, point):
+def test_a_bar_is_as_long_as_its_interval_and_an_arrow_stands_for_an_end_unknown(make_run, point):
     points = [
         replace(point(batch=b, p95_e2e_ms=100.0 + b), intervals={"p95_e2e_ms": blocks(90.0, high)})
         for b, high in ((1, 150.0), (4, math.inf))
     ]
     figure = draw_latency_vs_batch_size(assemble(open_run(make_run(points))))
-    lines = [line.get_ydata() for line in figure.axes[0].get_lines()]
+    axes, legend = figure.axes[0], figure.axes[1].get_legend()
+    lines = [line.get_ydata() for line in axes.get_lines()]
     bars = [tuple(ys) for ys in lines if 90.0 in list(ys)]
-    assert bars == [(90.0, 150.0)]
+    assert bars == [(90.0, 150.0), (90.0, 104.0)]
+    assert [text.xy for text in axes.texts if getattr(text, "arrow_patch", None)] == [(1, 104.0)]
+    named = [text.get_text() for text in legend.get_texts()]
+    assert {"95% interval\nwithin one run", "↑ no upper\nbound known"} <= set(named)

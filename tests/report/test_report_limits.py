@@ -23,6 +23,7 @@ from paretobench.report.figures.frontier import draw_frontier
 from paretobench.report.figures.frontier_limit import BEYOND_COLOUR
 from paretobench.report.limits import find_limits
 from paretobench.report.model import assemble
+from paretobench.report.text import number
 from paretobench.results.reader import open_run
 from paretobench.scenario.presets import PRESETS
 
@@ -108,6 +109,8 @@ def test_the_report_has_a_row_for_each_valid_configuration_and_json_the_same(mak
     section = text.split("## Distance to the limit")[1].split("\n## ")[0]
     assert section.count("\n| batch") == 4
     assert "BEYOND" not in text
+    line = report.limits.lines[None, report.workloads[0]]
+    assert f" or more: {number(line.greatest_throughput)}." in section
     found = json.loads(json.dumps(report_document(report)))["limit"]
     assert [len(found[key]) for key in ("lines", "distances", "why_none")] == [1, 4, 0]
     assert [b["batch_size"] for b in found["lines"][0]["by_batch_size"]] == [1, 2, 4, 8, 64]

@@ -122,7 +122,7 @@ def test_simulation_says_so_everywhere(make_run, sweep):
     text = text_of(folder)
     assert "(simulated)" in text
     assert "Simulated: the figures are those of a latency model" in text
-    assert "paretobench simulate scenario.yaml" in text
+    assert "paretobench simulate scenario.yaml --output-dir run-again\n```" in text
 
 
 def with_engines(make_run, sweep, *engines, **system):

@@ -96,4 +96,4 @@ def interval_marks(
 
 def unbounded_mark(*, upright: bool = True) -> Line2D:
     """Return the legend's entry of an arrow."""
-    return legend_mark(f"{'↑' if upright else '→'} no upper bound known", marker="")
+    return legend_mark(f"{'↑' if upright else '→'} no upper\nbound known", marker="")
