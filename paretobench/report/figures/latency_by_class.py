@@ -221,13 +221,19 @@ def _scale_across(
     drawn = [value for c in every for value in _latencies(c, name) if value is not None]
     bars = [interval_ends(c, qualified(name, "p95_e2e_ms")) for c in every]
     drawn += [end for ends in bars if ends is not None for end in ends if 0 < end < math.inf]
+    arrow = 0.12 if any(ends is not None and math.isinf(ends[1]) for ends in bars) else 0.0
     shown = [*drawn, *([] if sla_ms is None else [sla_ms])] or [1.0]
     is_log = min(shown) > 0 and max(shown) > _LOG_FROM * min(shown)
     for axes in column:
         if is_log:
-            plain_log_axis(axes, "x", min(shown) / 1.4, max(shown) ** 1.25 / min(shown) ** 0.25)
+            plain_log_axis(
+                axes,
+                "x",
+                min(shown) / 1.4,
+                max(shown) * (max(shown) / min(shown)) ** (0.25 + arrow),
+            )
         else:
-            plain_linear_axis(axes, "x", 0, (max(shown) or 1.0) * 1.22)
+            plain_linear_axis(axes, "x", 0, (max(shown) or 1.0) * (1.22 + arrow))
         thin_ticks(axes)
         if sla_ms is not None:
             axes.axvline(sla_ms, color=SLA_COLOUR, lw=1.1, ls=(0, (6, 3)), zorder=1.5)
