@@ -197,13 +197,13 @@ mkdir -p -- "$work" || exit 2
 describe_machine >"$work/machine.txt" 2>&1
 
 # shellcheck disable=SC2016 # the inner shell is to expand them
-! wanted doctor || run_part "doctor" 75 "$work/doctor.txt" "4" "$BASH" -c \
+! wanted doctor || run_part "doctor" 90 "$work/doctor.txt" "4" "$BASH" -c \
   'exec "$1" -m paretobench doctor --device cuda --json >"$2"' doctor "$python" "$out/doctor.json"
 if wanted tests; then
   # of the test files those with a GPU test alone: others import what that machine may lack
   mapfile -t files < <(grep -rlE --include='*.py' 'mark\.gpu|needs_gpu' tests)
   # -W default: that machine's package versions may warn; here only the tests count
-  run_part "gpu tests" 150 "$work/gpu-tests.txt" "" "$python" -m pytest -n 4 \
+  run_part "gpu tests" 170 "$work/gpu-tests.txt" "" "$python" -m pytest -n 4 \
     -m "gpu and not gpu_alone" -rs -p no:cacheprovider -W default "${files[@]}"
   run_part "gpu tests, alone" 75 "$work/gpu-tests-alone.txt" "" "$python" -m pytest -n 0 \
     -m gpu_alone -rs -p no:cacheprovider -W default "${files[@]}"
