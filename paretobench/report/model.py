@@ -31,6 +31,7 @@ from paretobench.report.manifest import (
     wanted_precision,
 )
 from paretobench.report.points import load_points
+from paretobench.report.recorded import with_recorded
 from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
 from paretobench.results.reader import RunFolder
@@ -139,8 +140,14 @@ def assemble(run: RunFolder) -> Report:
         configurations=tuple(configurations),
         frontier=tuple(find_frontier(configurations, throughput=throughput, latency=latency)),
         operating_points=tuple(chosen),
-        certificates=certify_all(
-            chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
+        certificates=with_recorded(
+            certify_all(
+                chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
+            ),
+            chosen,
+            configurations,
+            run.path / "operating_points.yaml",
+            latency=latency,
         ),
         uncertainties=tuple(
             curve_uncertainties(
