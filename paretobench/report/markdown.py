@@ -116,11 +116,9 @@ def _deploy_sentence(report: Report, point: OperatingPoint) -> str:
         return f"Nothing meets `{name}`. {markdown(_sentence(reason_of(report, point)))}"
     variant = f"run {markdown(chosen.settings.variant or '')} and " if report.variants else ""
     room = "" if not point.margins else f", {markdown(margin_text(point))}"
-    shown = markdown(status_text(certificate_of(report, point)))
-    return (
-        f"For `{name}` {variant}{_to_set(report, chosen.settings)} ({expect_text(point)}{room}); "
-        f"{shown}."
-    )
+    shown = f"; {markdown(status_text(certificate_of(report, point)))}" if point.margins else ""
+    to_set = _to_set(report, chosen.settings)
+    return f"For `{name}` {variant}{to_set} ({expect_text(point)}{room}){shown}."
 
 
 _NAMED = {"arrangement", "mix_classes"}  # settings that two numbers do not tell

@@ -68,12 +68,12 @@ def _of_point(
     again = (
         "measured again with fresh seeds"
         if chosen.is_confirmed
-        else "not measured again: these figures chose it"
+        else "not measured again (these figures chose it)"
     )
     lines = [
         f"### {markdown(goal.name)}: {markdown(status_text(certificate))}",
         "",
-        f"{markdown(label)}, {again}. "
+        f"{markdown(label)}, {again}: "
         f"{markdown(_figures_text(stated_figures(report, goal), chosen))}.",
         "",
     ]

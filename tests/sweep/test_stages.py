@@ -141,9 +141,9 @@ def test_what_a_goal_chose_off_the_frontier_is_measured_again(tmp_path: Path) ->
     assert 2 not in {c.settings.max_batch_size for c in report.frontier}
     assert 2 in again
     assert 4 not in again  # neither on the frontier nor chosen
-    assert "measured again with fresh seeds. " in text
+    assert "measured again with fresh seeds: " in text
     sweep(tmp_path / "once", scenario({"confirm": False}, load=load, operating_points=least))
-    assert "not measured again: these figures chose it" in told(tmp_path / "once")[1]
+    assert "not measured again (these figures chose it): " in told(tmp_path / "once")[1]
 
 
 def test_no_seed_of_the_first_measurement_is_used_again(tmp_path: Path) -> None:
