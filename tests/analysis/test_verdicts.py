@@ -181,6 +181,23 @@ def test_a_loop_that_costs_a_twentieth_of_a_step_limits(cost_us: float, verdict:
     assert judged(clean(), trial, conditions).verdict == "valid", "virtual time costs nothing"
 
 
+def test_the_loop_is_judged_by_the_share_that_the_report_shows() -> None:
+    # of two engines side by side the mean batch size is a sum, but each step has its own engine's
+    steps = tuple(replace(s, engine=name) for s in clean().steps for name in ("a", "b"))
+    timed = replace(clean(), steps=steps, started_monotonic_s=1.0)
+    settings = replace(Settings.of(trial_of(at(0.6))), arrangement="separate")
+
+    def with_cost(loop_cost_s: dict[int, float]) -> Point:
+        return summarize(settings, timed, ServiceLevels(), Conditions(loop_cost_s=loop_cost_s))
+
+    cheap = with_cost({3: 10e-6, 4: 1e-3})
+    assert (cheap.figures["mean_batch_size"] or 0) > 4
+    assert (cheap.figures["loop_cost_share"] or 1) < 0.01
+    assert cheap.verdict == "valid"
+    dear = with_cost({3: 1e-3, 4: 1e-3})
+    assert f"costs {dear.figures['loop_cost_share']:.0%} of the median step" in dear.reason
+
+
 @pytest.mark.parametrize(
     ("late_ms", "share", "verdict"),
     [(3.0, 1.0, "client_limited"), (0.9, 1.0, "valid"), (500.0, 0.005, "valid")],
