@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -185,7 +186,10 @@ def test_the_loop_is_judged_by_the_share_that_the_report_shows() -> None:
     # of two engines side by side the mean batch size is a sum, but each step has its own engine's
     steps = tuple(replace(s, engine=name) for s in clean().steps for name in ("a", "b"))
     timed = replace(clean(), steps=steps, started_monotonic_s=1.0)
-    settings = replace(Settings.of(trial_of(at(0.6))), arrangement="separate")
+    limits = json.dumps({name: {"max_batch_size": 4, "device_share": 0.5} for name in "ab"})
+    settings = replace(
+        Settings.of(trial_of(at(0.6))), arrangement="separate", class_batching=limits
+    )
 
     def with_cost(loop_cost_s: dict[int, float]) -> Point:
         return summarize(settings, timed, ServiceLevels(), Conditions(loop_cost_s=loop_cost_s))
