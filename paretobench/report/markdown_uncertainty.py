@@ -56,7 +56,11 @@ def probability_note(report: Report) -> str:
         "nothing beats the configuration."
     )
     if any(found.from_one_run for found in report.uncertainties):
-        note += " Where there is one run alone it does not know how runs differ."
+        note += (
+            " Where there is one run alone it does not know how runs differ, and a percentile "
+            "whose interval has no upper end is drawn as wide as its lower part or the mean's "
+            "interval, the wider: that is rather too sure."
+        )
     return note
 
 
