@@ -31,7 +31,8 @@ class Certificate:
 
     `certified` when the 95% bound of every constraint's figure meets it; `no_limit` where the goal
     has no constraint. `alternative` is the best certified configuration where the chosen one is not
-    shown to meet them; None where there is none.
+    shown to meet them; None where there is none. `as_measured`: the requests are no longer at hand,
+    and this is what they showed when they were.
     """
 
     status: Status
@@ -39,6 +40,7 @@ class Certificate:
     runner_up: Rival | None = None
     alternative: Rival | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    as_measured: bool = False
 
     @property
     def more_requests(self) -> int | None:

@@ -78,16 +78,16 @@ def recorded_work(step: StepRecord) -> StepWork:
     """Return the least work of a recorded step, the rows computed as padding included.
 
     A record holds only the sum of its prompts' tokens, so they count as equally long, and what was
-    cached of them as attended to once: any other split attends to more. Every prompt is taken to
-    end in the step, which is a row of the output head too many for one that does not.
+    cached of them as attended to once: any other split attends to more. Of a record of several
+    steps it is their sum.
     """
-    prompts = max(1, step.batch_size - step.decode_rows)
+    prompts = step.num_prompts or max(1, step.batch_size - step.decode_rows)
     causal = step.prompt_tokens * (step.prompt_tokens / prompts + 1) / 2
     return StepWork(
         tokens=step.decode_rows + step.prompt_tokens,
         attended=step.kv_tokens - step.prompt_tokens + causal,
         kv_tokens=step.kv_tokens,
-        num_wanted=step.batch_size,
+        num_wanted=step.new_tokens + step.padded_tokens,
     )
 
 
@@ -111,7 +111,7 @@ class ModelCounts:
 
         Quantised are the linear layers of the decoder layers; the head keeps its precision.
         """
-        return self._layer_bytes + self._head_bytes
+        return self.layer_bytes + self.head_bytes
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -134,18 +134,15 @@ class ModelCounts:
     def step_weight_bytes(self, work: StepWork) -> int:
         """Return the bytes of weights that a step reads: each once, and its embedding rows."""
         rows = work.tokens * self.hidden_size * DTYPE_BYTES[self.dtype]
-        return self._layer_bytes + rows + (self._head_bytes if work.num_wanted else 0)
+        return self.layer_bytes + rows + (self.head_bytes if work.num_wanted else 0)
 
     def step_kv_bytes(self, work: StepWork) -> int:
         """Return the bytes of keys and values that a step reads or writes, each once."""
         return work.kv_tokens * self.kv_bytes_per_token
 
-    def step_bytes(self, work: StepWork) -> int:
-        """Return the bytes that a step moves at least: weights, keys and values."""
-        return self.step_weight_bytes(work) + self.step_kv_bytes(work)
-
     @property
-    def _layer_bytes(self) -> int:
+    def layer_bytes(self) -> int:
+        """Bytes of the weights that every step reads: all but the output head."""
         size = DTYPE_BYTES[self.dtype]
         linear = self.linear_weights * size
         if self.quantization is not None:
@@ -153,7 +150,8 @@ class ModelCounts:
         return linear + self.other_weights * size
 
     @property
-    def _head_bytes(self) -> int:
+    def head_bytes(self) -> int:
+        """Bytes of the output head, which only a step with a wanted token reads."""
         return self.head_weights * DTYPE_BYTES[self.dtype]
 
 

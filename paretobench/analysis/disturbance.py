@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.judgement import Judgement
 from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord, StepRecord, TelemetrySample, Trace, Window
 
-_CLIENT_SHARE = 0.05  # of the step time
+LOOP_SHARE_OF_STEP = 0.05  # beyond it a trial is client_limited
+STEAL_PCT = 5.0  # beyond it a trial is disturbed
 _LATE_S = 1e-3
 _LATE_SHARE = 0.01  # of the median E2E latency
 _LATE_QUANTILE = 0.99
 _HICCUPS = 2
-_STEAL_PCT = 5.0
 # names of telemetry.throttle; a software power cap is a setting of the card, and only noted
-_HELD_DOWN = (
+HELD_DOWN = (
     "hw_slowdown",
     "sw_thermal_slowdown",
     "hw_thermal_slowdown",
@@ -29,10 +28,8 @@ _HELD_DOWN = (
 
 def client_limited(
     trace: Trace,
-    window: Window,
     measured: Sequence[RequestRecord],
     figures: Mapping[str, float | None],
-    conditions: Conditions,
 ) -> Judgement | None:
     """Return the verdict where the loop itself, not the runner, took too much of the time.
 
@@ -42,13 +39,11 @@ def client_limited(
     """
     if trace.started_monotonic_s is None:
         return None
-    median_s = _median_step_s(_inside(trace.steps, window))
-    cost_s = conditions.loop_cost_at(figures.get("mean_batch_size") or 1.0)
-    if median_s and cost_s is not None and cost_s > _CLIENT_SHARE * median_s:
+    share = figures.get("loop_cost_share")
+    if share is not None and share > LOOP_SHARE_OF_STEP:
         return Judgement(
             verdict="client_limited",
-            reason=f"the loop itself costs {cost_s * 1e6:.3g} µs a step, {cost_s / median_s:.0%} "
-            f"of the median step of {to_ms(median_s):.3g} ms",
+            reason=f"a step of the loop itself costs {share:.0%} of the median step",
             remedy="measure on a faster core, or a model whose steps take longer",
         )
     late_s = _lateness_s(trace.steps, measured)
@@ -98,7 +93,7 @@ def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) 
 def throttled(trace: Trace, window: Window) -> Judgement | None:
     """Return the verdict where heat or the power brake held the clocks down in the window."""
     samples = [s for s in _samples(trace, window) if s.throttle_reasons is not None]
-    reasons = [set(_HELD_DOWN) & set((s.throttle_reasons or "").split("|")) for s in samples]
+    reasons = [set(HELD_DOWN) & set((s.throttle_reasons or "").split("|")) for s in samples]
     named = sorted(set().union(*reasons))
     if not named:
         return None
@@ -125,7 +120,7 @@ def disturbed(
             remedy="stop them (nvidia-smi lists them), then measure again",
         )
     steal_pct = figures.get("cpu_steal_pct")
-    if steal_pct is None or steal_pct <= _STEAL_PCT:
+    if steal_pct is None or steal_pct <= STEAL_PCT:
         return None
     return Judgement(
         verdict="disturbed",
@@ -136,18 +131,3 @@ def disturbed(
 
 def _samples(trace: Trace, window: Window) -> list[TelemetrySample]:
     return [s for s in trace.telemetry if window.start_s <= s.t_s <= window.end_s]
-
-
-def _inside(steps: Sequence[StepRecord], window: Window) -> list[StepRecord]:
-    return [s for s in steps if window.start_s <= s.start_s < window.end_s]
-
-
-def _median_step_s(steps: Sequence[StepRecord]) -> float | None:
-    """Return the median of single steps, also where one record stands for many."""
-    if not steps:
-        return None
-    each = np.array([step.duration_s / step.num_steps for step in steps])
-    times = np.array([step.num_steps for step in steps])
-    order = np.argsort(each)
-    at = np.searchsorted(np.cumsum(times[order]), times.sum() / 2)
-    return float(each[order][at])

@@ -21,7 +21,7 @@ from paretobench.analysis.dominance import (
 )
 from paretobench.analysis.frontier import curve_of
 from paretobench.analysis.hypervolume import hypervolume, hypervolume_of_each
-from paretobench.analysis.resampling import knows_how_runs_differ, resample
+from paretobench.analysis.resampling import NORMAL_975, knows_how_runs_differ, resample
 from paretobench.analysis.run_intervals import t_quantile
 
 GAIN_EPSILON = 0.02
@@ -30,7 +30,6 @@ ENERGY = "tokens_per_joule"
 NUM_RESAMPLES = 1000
 _NUM_LEVELS = 200  # throughputs at which the band is worked out
 _LOW, _HIGH = 0.025, 0.975
-_Z_975 = 1.959964
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +184,7 @@ def _widened(drawn: Floats, figures: Floats, num_runs: int) -> Floats:
     """
     if num_runs < 2:
         return drawn
-    wider = t_quantile(num_runs - 1) / _Z_975 / math.sqrt(1 - 1 / num_runs)
+    wider = t_quantile(num_runs - 1) / NORMAL_975 / math.sqrt(1 - 1 / num_runs)
     positive = figures > 0
     ratios = np.maximum(drawn / np.where(positive, figures, 1.0), 0.0)
     widened: Floats = np.where(positive, figures * ratios**wider, drawn)

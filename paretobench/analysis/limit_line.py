@@ -23,6 +23,13 @@ a_j the moving of the row's own bytes (keys, values, its embedding) and f_j its 
    throughput that no scheduler crosses, whatever it favours. Where all requests are alike and b
    decode together, 2 and 3 meet: T/N = max(own + m·w/b, arithmetic), latency = prefill + m steps
    of b rows.
+5. Steps with b rows in the mean make a row wait for its fellows, also where more rows give no more
+   throughput. The row time of all steps is Σ |R|·τ ≥ w·Σ|R| + Σ (Σ √a)² by Cauchy and Schwarz, and
+   once more over the S = N·m/b steps: the mean latency is at least that of the prefill and
+
+       max(m·w + b·(Σ √a_j)²/m,  b·(Σ √f_j)²/m),   m and the sums being means over the requests.
+
+   A percentile has no such least: the others may sit in the steps with the many rows.
 
 Taken for granted: one token a row a step (no speculative decoding), every prompt computed in full
 (no shared prefixes), weights, keys and values in memory (a small model may stay in the caches).
@@ -136,10 +143,13 @@ class LimitLine:
 
     def at_batch_size(self, batch_size: float) -> tuple[float, float]:
         """Return the best throughput of steps with so many rows in the mean, and the least latency
-        at it."""
+        at it; of a mean latency also of steps with so many rows (see 5 above)."""
         weights_s = float(self._work.num_rows.mean()) * self._work.weights_s / batch_size
         throughput = self._per_request / max(self._own_s + weights_s, self._arithmetic_s)
-        return throughput, self.latency_at(throughput)
+        latency = self.latency_at(throughput)
+        if self._share is None and self._kind != "ttft":
+            latency = max(latency, to_ms(self._budget.mean_of_rows_s(batch_size)))
+        return throughput, latency
 
     @property
     def _num_kept(self) -> int:
@@ -224,6 +234,19 @@ class _Budget:
         of_arithmetic = float(np.sum(self.arithmetic_roots / np.sqrt(self.scale))) ** 2
         of_arithmetic /= max(spare_s, _TINY_S)
         return self._charged(max(of_memory, of_arithmetic))
+
+    def mean_of_rows_s(self, batch_size: float) -> float:
+        """Return the least mean latency where steps have so many rows in the mean."""
+        num_rows = float(self.num_rows.sum())
+        if not num_rows:
+            return 0.0  # no step decodes
+        memory_s, arithmetic_s = (
+            batch_size * float(np.sum(roots / np.sqrt(self.scale))) ** 2 / num_rows
+            for roots in (self.memory_roots, self.arithmetic_roots)
+        )
+        weights_s = self.weights_s * float(np.sum(self.num_rows / self.scale))
+        steps_s = max(weights_s + memory_s, arithmetic_s)
+        return (float(np.sum(self.offset_s)) + steps_s) / len(self.num_rows)
 
     def _charged(self, readings: float) -> float:
         return self.weights_s * readings / self.num_requests

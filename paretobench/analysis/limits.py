@@ -124,24 +124,28 @@ def step_shares(
 ) -> tuple[StepShare, ...]:
     """Return each step against its limit; none where the device's rates were not measured.
 
-    Calls in which no step ended (the device may be a step ahead of the host) are left out.
+    Where the device is a step ahead of the host, no step ends in a batch's first call: the step
+    that ends in the next one has run since that call began, so the time of both is its own.
     """
     found = []
+    queued_s: dict[str | None, float] = {}  # by engine: calls just before, in which no step ended
     for step in steps:
+        duration_s = queued_s.pop(step.engine, 0.0) + step.duration_s
         if not step.decode_rows + step.prompt_tokens:
+            queued_s[step.engine] = duration_s
             continue
         limit = step_limit(counts, ceilings, recorded_work(step))
         if limit is None:
             return ()
-        if step.duration_s > 0:
+        if duration_s > 0:
             found.append(
                 StepShare(
                     phase=step.phase,
-                    duration_s=step.duration_s,
+                    duration_s=duration_s,
                     least_s=limit.least_s,
-                    share_of_limit=limit.share_of_limit(step.duration_s),
-                    mfu=limit.mfu(step.duration_s),
-                    mbu=limit.mbu(step.duration_s),
+                    share_of_limit=limit.share_of_limit(duration_s),
+                    mfu=limit.mfu(duration_s),
+                    mbu=limit.mbu(duration_s),
                     binds=limit.binds,
                 )
             )

@@ -79,7 +79,7 @@ def summarize(
         samples |= {qualified(name, kind): of_kind for kind, of_kind in of_class.samples.items()}
     used = utilisation(trace, figures["busy_fraction"], conditions)
     figures |= {} if used is None else {"mfu": used.mfu, "mbu": used.mbu}
-    judgement = judge(settings, trace, figures, conditions)
+    judgement = judge(settings, trace, figures)
     return Point(
         settings=settings,
         figures=figures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import metric_of
@@ -78,6 +78,26 @@ def choose_operating_point(
         margins=tuple(_margin(best, name, limit) for name, limit in goal.subject_to.items()),
         reason=_why(goal, best, len(feasible), len(candidates)),
     )
+
+
+def choose_all(
+    goals: Sequence[Goal], configurations: Sequence[Configuration], *, latency: str
+) -> list[OperatingPoint]:
+    """Return the operating point of each goal.
+
+    Shapes do not compete: with several workloads each goal has a point for each, named after both.
+    """
+    workloads = list(dict.fromkeys(c.settings.workload for c in configurations))
+    chosen = []
+    for goal in goals:
+        if len(workloads) < 2:
+            chosen.append(choose_operating_point(goal, configurations, latency=latency))
+            continue
+        for workload in workloads:
+            rivals = [c for c in configurations if c.settings.workload == workload]
+            named = replace(goal, name=f"{goal.name} [{workload}]")
+            chosen.append(choose_operating_point(named, rivals, latency=latency))
+    return chosen
 
 
 def feasible_in_order(

@@ -10,7 +10,6 @@ A limit is shown where the 95% bound of the figure keeps to it, not only the fig
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,13 +28,13 @@ from paretobench.analysis.order_statistics import (
     upper_rank,
     value_at,
 )
+from paretobench.analysis.percentiles import percentile_of
 from paretobench.analysis.sla import ServiceLevels, SlaLimits
 from paretobench.core.metrics import metric_of, qualified, split_name
 from paretobench.core.points import Point
 from paretobench.core.units import to_ms, to_s
 
 Status = Literal["certified", "not_shown", "not_met", "no_limit"]
-_PERCENTILE = re.compile(r"p(\d\d)_(queue|ttft|tpot|e2e)_ms")  # ITL's samples are not kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +74,11 @@ class Proof:
 def prove(metric: str, limit: float, configuration: Configuration, levels: ServiceLevels) -> Proof:
     """Return what the configuration's runs show of one constraint; its figure must be there."""
     of_class, base = split_name(metric)
-    found = _PERCENTILE.fullmatch(base)
-    if found:
-        kind = found[2] if of_class is None else qualified(of_class, found[2])
-        runs = [run.samples.get(kind, np.empty(0)) for run in configuration.runs]
-        return _of_percentile(metric, limit, int(found[1]) / 100, configuration, runs)
+    wanted = percentile_of(metric)
+    if wanted is not None and split_name(wanted[0])[1] != "itl":  # its samples are not kept
+        kind, share = wanted
+        runs = [run.samples.get(kind) for run in configuration.runs]
+        return _of_percentile(metric, limit, share / 100, configuration, runs)
     if base == "sla_attainment":
         met = [_met(run, of_class, levels) for run in configuration.runs]
         known = [run for run in met if run is not None and run.size]
@@ -101,11 +100,15 @@ def _of_percentile(
     limit: float,
     share: float,
     configuration: Configuration,
-    runs: Sequence[NDArray[np.float64]],
+    samples: Sequence[NDArray[np.float64] | None],
 ) -> Proof:
     value = _value(configuration, metric)
-    if not runs or any(run.size == 0 for run in runs):
+    runs = [of_run for of_run in samples if of_run is not None]
+    if not runs or len(runs) < len(samples):
         reason = "the raw files are not here: a percentile is shown by its requests"
+        return _unproven(metric, limit, value, reason)
+    if any(run.size == 0 for run in runs):
+        reason = "no request that has this latency was measured in one of the runs"
         return _unproven(metric, limit, value, reason)
     ordered = np.sort(np.concatenate(runs))
     limit_s = to_s(limit)

@@ -11,10 +11,10 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.percentiles import percentile_of
 from paretobench.analysis.pooling import PooledRuns, pool
 from paretobench.core.intervals import Interval
-from paretobench.core.metrics import metric_of
+from paretobench.core.metrics import metric_of, qualified, split_name
 from paretobench.core.points import Point
 
-_NORMAL_975 = 1.959964
+NORMAL_975 = 1.959964
 
 
 def knows_how_runs_differ(configuration: Configuration) -> bool:
@@ -34,13 +34,15 @@ def resample(
     together in the runs does so here: a percentile is that of the pooled samples of the runs drawn,
     any other figure their mean. Of one run alone (see `knows_how_runs_differ`) each figure is drawn
     by itself, as wide as its block interval: that says nothing of how runs differ, and a figure
-    without an interval stays what it is.
+    without an interval stays what it is. A percentile whose interval has no upper end varies as far
+    up as down, and no less than the mean of that latency: the least that can be said.
     """
     if not knows_how_runs_differ(configuration):
         columns = [
             _drawn_alone(
                 configuration.figures.get(metric),
                 configuration.intervals.get(metric),
+                _half_width_of_mean(configuration, metric),
                 rng.standard_normal(num_resamples),
             ).clip(max=1.0 if metric_of(metric).unit == "share" else np.inf)
             for metric in metrics
@@ -80,18 +82,39 @@ def _column(
 
 
 def _drawn_alone(
-    value: float | None, interval: Interval | None, normal: NDArray[np.float64]
+    value: float | None,
+    interval: Interval | None,
+    least_half: float,
+    normal: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return draws about a figure, as wide as its interval; none of them below 0."""
+    """Return draws about a figure, as wide as its interval; none of them below 0.
+
+    `least_half` is the least half-width, as a share of it, where the interval has no upper end.
+    """
     if value is None:
         return np.full(normal.shape, np.nan)
     if interval is None or not np.isfinite(value):
         return np.full(normal.shape, value)
     if value <= 0:
         half = (interval.high - interval.low) / 2
-        draws: NDArray[np.float64] = value + half / _NORMAL_975 * normal
+        draws: NDArray[np.float64] = value + half / NORMAL_975 * normal
         return draws
     above, below = (abs(end / value - 1) for end in (interval.high, interval.low))
-    half = (above + below) / 2 if np.isfinite(above) else below
-    logarithmic: NDArray[np.float64] = value * np.exp(half / _NORMAL_975 * normal)
+    half = (above + below) / 2 if np.isfinite(above) else max(below, least_half)
+    logarithmic: NDArray[np.float64] = value * np.exp(half / NORMAL_975 * normal)
     return logarithmic
+
+
+def _half_width_of_mean(configuration: Configuration, metric: str) -> float:
+    """Return how far the mean of a percentile's latency may be off, as a share of it; 0: not known.
+
+    It has the width of blocks at both ends, whatever lies beyond the percentile.
+    """
+    wanted = percentile_of(metric)
+    if wanted is None:
+        return 0.0
+    of_class, kind = split_name(wanted[0])
+    name = f"mean_{kind}_ms" if of_class is None else qualified(of_class, f"mean_{kind}_ms")
+    mean, interval = configuration.figures.get(name), configuration.intervals.get(name)
+    half = np.inf if not mean or interval is None else interval.relative_half_width(mean)
+    return float(half) if np.isfinite(half) else 0.0

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from paretobench.analysis.conditions import Conditions
-from paretobench.analysis.counts import DTYPE_BYTES, ModelCounts
+from paretobench.analysis.counts import DTYPE_BYTES, ModelCounts, recorded_work
 from paretobench.analysis.limits import rates_of
 from paretobench.analysis.window import share_inside
 from paretobench.core.ceilings import Ceilings
@@ -80,10 +80,13 @@ def _of_steps(
     if rates is None:
         return None
     computed = [s for s in steps if s.decode_rows + s.prompt_tokens]
-    work = np.array([_work(step) for step in computed], dtype=float).reshape(len(computed), 5)
-    num_steps, tokens, attended, kv_tokens, wanted = share_inside(computed, window) @ work
+    work = np.array([_work(step) for step in computed], dtype=float).reshape(len(computed), 6)
+    num_steps, with_head, tokens, attended, kv_tokens, wanted = (
+        share_inside(computed, window) @ work
+    )
     row_bytes = counts.hidden_size * DTYPE_BYTES[counts.dtype]
-    weight_bytes = num_steps * counts.weight_bytes + tokens * row_bytes
+    weight_bytes = num_steps * counts.layer_bytes + with_head * counts.head_bytes
+    weight_bytes += tokens * row_bytes
     linear = 2.0 * (tokens * counts.linear_weights + wanted * counts.head_weights)
     attention = attended * counts.attention_flops_per_position
     reading_s = rates.read_bytes_per_s * window.duration_s
@@ -99,16 +102,8 @@ def _of_steps(
 
 
 def _work(step: StepRecord) -> tuple[float, ...]:
-    """Return a record's steps, tokens, positions attended to, cache entries and wanted tokens.
-
-    Prompts count as equally long, which is the least, and rows computed as padding as computed.
-    """
-    prompts = step.num_prompts or max(1, step.batch_size - step.decode_rows)
-    causal = step.prompt_tokens * (step.prompt_tokens / prompts + 1) / 2
-    return (
-        step.num_steps,
-        step.decode_rows + step.prompt_tokens,
-        step.kv_tokens - step.prompt_tokens + causal,
-        step.kv_tokens,
-        step.new_tokens + step.padded_tokens,
-    )
+    """Return a record's steps, those that read the output head, and its counted work: tokens,
+    positions attended to, cache entries and wanted tokens."""
+    work = recorded_work(step)
+    with_head = step.num_steps if work.num_wanted else 0
+    return step.num_steps, with_head, work.tokens, work.attended, work.kv_tokens, work.num_wanted

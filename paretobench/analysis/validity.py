@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from paretobench.analysis.conditions import Conditions
 from paretobench.analysis.disturbance import client_limited, disturbed, throttled
 from paretobench.analysis.judgement import Judgement
 from paretobench.analysis.length import too_short
@@ -25,7 +24,6 @@ def judge(
     settings: Settings,
     trace: Trace,
     figures: Mapping[str, float | None],
-    conditions: Conditions,
 ) -> Judgement:
     """Return the verdict on a trial, its reason and the remedy: docs/verdicts.md has each rule.
 
@@ -42,7 +40,7 @@ def judge(
     assert trace.window is not None
     short = too_short(measured, trace.window)
     found = [
-        client_limited(trace, trace.window, measured, figures, conditions),
+        client_limited(trace, measured, figures),
         throttled(trace, trace.window),
         disturbed(trace, trace.window, figures),
         None if short else unsteady_pace(settings, trace.steps, measured, trace.window),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from paretobench.analysis.certificates import Certificate, Rival
@@ -35,14 +36,12 @@ def status_text(certificate: Certificate | None) -> str:
     if certificate.status == "no_limit":
         return "no limit to keep"
     words = certificate.status.replace("_", " ")
-    if certificate.status != "not_shown":
-        return words
-    if certificate.more_requests is not None:
-        return f"{words}, {plural(certificate.more_requests, 'more request')} needed"
-    reasons = dict.fromkeys(
-        p.reason for p in certificate.proofs if p.status == "not_shown" and p.more_requests is None
-    )
-    return f"{words}: {'; '.join(reasons)}"
+    if certificate.status == "not_shown" and certificate.more_requests is not None:
+        words += f", {plural(certificate.more_requests, 'more request')} needed"
+    elif certificate.status == "not_shown":
+        open_ = [p for p in certificate.proofs if p.status == "not_shown"]
+        words += f": {'; '.join(dict.fromkeys(p.reason for p in open_ if not p.more_requests))}"
+    return f"{words} (as shown when measured)" if certificate.as_measured else words
 
 
 def certificate_mapping(report: Report, point: OperatingPoint) -> dict[str, Any]:
@@ -59,6 +58,7 @@ def certificate_mapping(report: Report, point: OperatingPoint) -> dict[str, Any]
     return {
         "status": certificate.status,
         "statement": status_text(certificate),
+        **({"as_shown_when_measured": True} if certificate.as_measured else {}),
         "confirmed": chosen.is_confirmed,
         "figures": figures_mapping(stated_figures(report, goal), chosen),
         "constraints": {proof.metric: proof_mapping(proof) for proof in certificate.proofs},
@@ -86,14 +86,15 @@ def figures_mapping(
 
 
 def proof_mapping(proof: Proof) -> dict[str, Any]:
-    """Return what is shown of a constraint; `low` and `high` are each a one-sided 95% bound."""
+    """Return what is shown of a constraint; each bound is a one-sided 95% bound, null where that
+    side is unbounded."""
     return {
         "status": proof.status,
         "limit": proof.limit,
         "value": rounded(proof.value),
-        "low": rounded(proof.low),
-        "high": rounded(proof.high),
-        "margin_share": rounded(proof.margin_share),
+        "lower_bound": _finite(proof.low),
+        "upper_bound": _finite(proof.high),
+        "bound_margin_share": _finite(proof.margin_share),
         "method": proof.method,
         "num_requests": proof.num_requests,
         "effective_requests": rounded(proof.effective_requests),
@@ -124,6 +125,10 @@ def environment(report: Report, variant: str | None) -> dict[str, Any]:
         for name, value in facts.items()
         if value is not None
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else rounded(value)
 
 
 def _with_interval(value: float | None, interval: Interval | None) -> dict[str, float | str | None]:

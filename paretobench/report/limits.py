@@ -100,10 +100,6 @@ class DeviceLimits:
         """The largest share of the limit that a configuration reached; None where none has one."""
         return max((d.nearest_share for d in self.distances), default=None)
 
-    def distance_of(self, configuration: Configuration) -> Distance | None:
-        """Return a configuration's distance, None where it has none."""
-        return next((d for d in self.distances if d.configuration is configuration), None)
-
 
 def find_limits(run: RunFolder, configurations: Sequence[Configuration]) -> DeviceLimits:
     """Return the limits of a run's curves, where its manifest holds ceilings and counts.
@@ -240,7 +236,8 @@ def _is_beyond(
 ) -> bool:
     """Return whether a configuration is where none can be; `x` and `y` are names with values.
 
-    Noise excuses it as far as its intervals reach and no further.
+    Noise excuses it as far as its intervals reach and no further; an end that is not known excuses
+    nothing, or no percentile of a short run could ever be beyond.
     """
     shares = (configuration.figures.get(name) for name in ("mfu", "mbu"))
     if any(share is not None and share > _ROUNDING for share in shares):
@@ -248,5 +245,5 @@ def _is_beyond(
     (throughput, least), (latency, slow) = x, y
     of_x, of_y = (configuration.intervals.get(name) for name in (throughput, latency))
     least = least if of_x is None else min(least, of_x.low)
-    slow = slow if of_y is None else max(slow, of_y.high)
+    slow = slow if of_y is None or math.isinf(of_y.high) else max(slow, of_y.high)
     return least > line.throughput_at(slow * _ROUNDING) * _ROUNDING

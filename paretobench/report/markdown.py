@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.operating_points import OperatingPoint
 from paretobench.core.points import Settings
+from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.columns import column_title, frontier_columns, setting_columns
 from paretobench.report.deploy import reason_of
 from paretobench.report.figures import FIGURES
@@ -117,7 +118,9 @@ def _deploy_sentence(report: Report, point: OperatingPoint) -> str:
         return f"Nothing meets `{name}`. {markdown(_sentence(reason_of(report, point)))}"
     variant = f"run {markdown(chosen.settings.variant or '')} and " if report.variants else ""
     room = "" if not point.margins else f", {markdown(margin_text(point))}"
-    return f"For `{name}` {variant}{_to_set(report, chosen.settings)} ({expect_text(point)}{room})."
+    shown = f"; {markdown(status_text(certificate_of(report, point)))}" if point.margins else ""
+    to_set = _to_set(report, chosen.settings)
+    return f"For `{name}` {variant}{to_set} ({expect_text(point)}{room}){shown}."
 
 
 _NAMED = {"arrangement", "mix_classes"}  # settings that two numbers do not tell
@@ -207,11 +210,13 @@ def _operating_point_lines(report: Report) -> list[str]:
             deploy_text(report, point),
             expect_text(point),
             margin_text(point),
+            status_text(certificate_of(report, point)),
             reason_of(report, point),
         ]
         for point in report.operating_points
     ]
-    lines = table(["for", "deploy", "expect", "against its limit (room)", "why"], rows, num_left=5)
+    header = ["for", "deploy", "expect", "against its limit (room)", "shown", "why"]
+    lines = table(header, rows, num_left=len(header))
     met = [p for p in report.operating_points if p.configuration is not None]
     note = "To deploy: [operating_points.yaml](operating_points.yaml)." if met else ""
     if len(met) < len(report.operating_points):

@@ -65,12 +65,16 @@ def _of_point(
 ) -> list[str]:
     goal = point.goal
     label = configuration_label(chosen.settings, report.varied)
-    again = ", measured again with fresh seeds" if chosen.is_confirmed else ""
+    again = (
+        "measured again with fresh seeds"
+        if chosen.is_confirmed
+        else "not measured again (these figures chose it)"
+    )
     lines = [
         f"### {markdown(goal.name)}: {markdown(status_text(certificate))}",
         "",
-        f"{markdown(label)}{again}: {markdown(_figures_text(stated_figures(report, goal), chosen))}"
-        ".",
+        f"{markdown(label)}, {again}: "
+        f"{markdown(_figures_text(stated_figures(report, goal), chosen))}.",
         "",
     ]
     if certificate.proofs:

@@ -57,7 +57,11 @@ def probability_note(report: Report) -> str:
         "nothing beats the configuration."
     )
     if any(found.from_one_run for found in report.uncertainties):
-        note += " Where there is one run alone they are drawn from within it."
+        note += (
+            " Where there is one run alone they are drawn from within it, and a percentile whose "
+            "interval has no upper end as wide as its lower part or the mean's interval, the "
+            "wider: that is rather too sure."
+        )
     return note
 
 

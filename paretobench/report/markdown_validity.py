@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.core.warmup import WARMUP_E2E, WARMUP_REQUESTS, WARMUP_SHARE
 from paretobench.report.manifest import section
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
 from paretobench.report.text import markdown, plural
-
-_RULE_REQUESTS = 200
-_RULE_SHARE = 0.1
-_RULE_LATENCIES = 5.0
 
 
 def warmup_caveats(report: Report) -> list[str]:
@@ -43,10 +40,10 @@ def _warmup(configuration: Configuration) -> list[tuple[int, int]]:
     e2e_ms, rate = figures.get("mean_e2e_ms"), figures.get("requests_per_s")
     if dropped is None or not measured or e2e_ms is None or rate is None:
         return []
-    passed = _RULE_LATENCIES * e2e_ms / 1e3 * rate
+    passed = WARMUP_E2E * e2e_ms / 1e3 * rate
     if not math.isfinite(passed):
         return []
-    return [(round(dropped), math.ceil(max(_RULE_REQUESTS, _RULE_SHARE * measured, passed)))]
+    return [(round(dropped), math.ceil(max(WARMUP_REQUESTS, WARMUP_SHARE * measured, passed)))]
 
 
 def power_cap_caveats(report: Report) -> list[str]:

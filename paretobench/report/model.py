@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from paretobench.analysis.configurations import Configuration, combine_repeats
 from paretobench.analysis.confirmation import Confirmation, confirmation_of
 from paretobench.analysis.front_uncertainty import CurveUncertainty, curve_uncertainties
 from paretobench.analysis.frontier import curve_of, find_frontier
-from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_operating_point
+from paretobench.analysis.operating_points import OperatingPoint, choose_all
 from paretobench.analysis.precision import judged
 from paretobench.core.metrics import split_name
 from paretobench.core.points import Point
@@ -31,6 +31,7 @@ from paretobench.report.manifest import (
     wanted_precision,
 )
 from paretobench.report.points import load_points
+from paretobench.report.recorded import with_recorded
 from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
 from paretobench.results.reader import RunFolder
@@ -132,15 +133,21 @@ def assemble(run: RunFolder) -> Report:
     # controllers meet fixed settings under the same arrivals: those measured again had others
     courses = load_courses(run, [p for p in points if p.settings.stage == "explore"])
     throughput, latency = throughput_metric(run), latency_metric(run)
-    chosen = _choose_all(goals(run), configurations, latency)
+    chosen = choose_all(goals(run), configurations, latency=latency)
     return Report(
         run=run,
         points=tuple(points),
         configurations=tuple(configurations),
         frontier=tuple(find_frontier(configurations, throughput=throughput, latency=latency)),
         operating_points=tuple(chosen),
-        certificates=certify_all(
-            chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
+        certificates=with_recorded(
+            certify_all(
+                chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
+            ),
+            chosen,
+            configurations,
+            run.path / "operating_points.yaml",
+            latency=latency,
         ),
         uncertainties=tuple(
             curve_uncertainties(
@@ -175,20 +182,3 @@ def no_valid_trial(points: Sequence[Point]) -> str:
         for verdict, count in counts.most_common()
     ]
     return f"none of {plural(len(points), 'trial')} is valid: {'; '.join(parts)}"
-
-
-def _choose_all(
-    wanted: Sequence[Goal], configurations: Sequence[Configuration], latency: str
-) -> list[OperatingPoint]:
-    # shapes do not compete: with several, each goal has an operating point for each
-    workloads = list(dict.fromkeys(c.settings.workload for c in configurations))
-    chosen = []
-    for goal in wanted:
-        if len(workloads) < 2:
-            chosen.append(choose_operating_point(goal, configurations, latency=latency))
-            continue
-        for workload in workloads:
-            rivals = [c for c in configurations if c.settings.workload == workload]
-            named = replace(goal, name=f"{goal.name} [{workload}]")
-            chosen.append(choose_operating_point(named, rivals, latency=latency))
-    return chosen

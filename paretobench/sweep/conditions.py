@@ -35,7 +35,8 @@ class ConditionsRecorder:
     each model reads and computes.
 
     What cannot be measured costs its own figure, never a trial. A run that is resumed keeps what it
-    began with; its ceilings are measured again at its end.
+    began with; its ceilings are measured again at its end. Those before the trials are never
+    measured between trials.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class ConditionsRecorder:
         """
         if self._measure_ceilings is None:
             return
+        has_begun = False
         if resume and (output_dir / "manifest.json").exists():
-            conditions = open_run(output_dir).manifest.get("conditions") or {}
-            self._before = conditions.get("ceilings_before")
-        if self._before is None:
+            run = open_run(output_dir)
+            self._before = (run.manifest.get("conditions") or {}).get("ceilings_before")
+            has_begun = bool(run.trial_ids())
+        if self._before is None and not has_begun:
             self._before = self._ceilings("before the trials", passed_on=(EnvironmentUnfitError,))
 
     def begin(self, writer: RunWriter) -> None:
@@ -89,8 +92,11 @@ class ConditionsRecorder:
             writer.save()
 
     def finish(self, writer: RunWriter, target: Target) -> None:
-        """Measure the ceilings again, with the target closed, if any trial was measured."""
-        if self._measure_ceilings is None or not self._is_measuring:
+        """Measure the ceilings again, with the target closed, if any trial was measured, or if the
+        run was killed after its last trial and before this."""
+        conditions = _section(writer)
+        was_killed = "ceilings_before" in conditions and "ceilings_after" not in conditions
+        if self._measure_ceilings is None or not (self._is_measuring or was_killed):
             return
         target.close()
         try:
@@ -98,7 +104,7 @@ class ConditionsRecorder:
         except KeyboardInterrupt:
             _LOG.warning("interrupted: the ceilings after the trials were not measured")
             return
-        _section(writer)["ceilings_after"] = after
+        conditions["ceilings_after"] = after
         writer.save()
 
     def _ceilings(

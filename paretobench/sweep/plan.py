@@ -13,6 +13,7 @@ import numpy as np
 
 from paretobench.core.profiles import RateProfile
 from paretobench.core.values import BatchingConfig, Stage, Trial, content_hash
+from paretobench.core.warmup import WARMUP_E2E, WARMUP_REQUESTS, WARMUP_SHARE
 from paretobench.core.workloads import (
     ArrivalProcess,
     ClosedLoop,
@@ -42,8 +43,6 @@ from paretobench.scenario.traffic import (
 from paretobench.sweep.batchings import batching_configs
 from paretobench.sweep.loads import loads_of
 
-_WARMUP_REQUESTS = 200
-_WARMUP_E2E = 5.0  # times the mean E2E latency
 _CYCLE_WARMUP = 10  # requests; the same for every batch size, so that all measure the same cycle
 
 
@@ -175,7 +174,7 @@ def _trial(
         workload=workload,
         num_requests=num_requests,
         num_warmup=_num_warmup(measure, num_requests, batching, load),
-        warmup_e2e=_WARMUP_E2E if measure.warmup == "auto" and _profile_of(load) is None else 0.0,
+        warmup_e2e=WARMUP_E2E if measure.warmup == "auto" and _profile_of(load) is None else 0.0,
         min_duration_s=_min_duration_s(measure, load),
         timeout_s=measure.timeout_s,
         repeat=repeat,
@@ -215,8 +214,8 @@ def _num_warmup(
     if _profile_of(load) is not None:
         return _CYCLE_WARMUP
     filling = load.concurrency if isinstance(load, ClosedLoop) else batching.max_batch_size
-    least = max(filling, math.ceil(0.1 * num_requests))
-    return least if measure.warmup == "quick" else max(least, _WARMUP_REQUESTS)
+    least = max(filling, math.ceil(WARMUP_SHARE * num_requests))
+    return least if measure.warmup == "quick" else max(least, WARMUP_REQUESTS)
 
 
 def _min_duration_s(measure: Measure, load: LoadSpec) -> float:

@@ -1,7 +1,8 @@
 """What a sweep measures next, from what it has measured so far.
 
 First the trials of the scenario; then further repeats of what is not known precisely enough; then
-the frontier again with fresh seeds, until it holds only configurations measured twice over. Which
+the frontier and what is chosen for a goal again with fresh seeds, until those are only
+configurations measured twice over. Which
 trials come next follows from the planned ones and their points alone, so that a sweep that was
 killed goes on as it would have.
 """
@@ -16,6 +17,7 @@ import numpy as np
 
 from paretobench.analysis.configurations import Configuration, combine_repeats
 from paretobench.analysis.frontier import find_frontier
+from paretobench.analysis.operating_points import Goal, choose_all
 from paretobench.analysis.precision import too_wide, wanted_half_widths
 from paretobench.core.points import Point
 from paretobench.core.values import Stage, Trial
@@ -55,7 +57,7 @@ def next_block(
         return Block(trials=_ordered(scenario, planned, [repeats]), round_number=round_number)
     if not scenario.measure.confirm or round_number >= MAX_ROUNDS:
         return None
-    chosen = unconfirmed_frontier(scenario, configurations)
+    chosen = unconfirmed(scenario, configurations)
     if not chosen:
         return None
     base = _by_configuration(planned)
@@ -71,13 +73,14 @@ def next_block(
     return Block(trials=_ordered(scenario, planned, blocks), round_number=round_number + 1)
 
 
-def unconfirmed_frontier(
-    scenario: Scenario, configurations: Sequence[Configuration]
-) -> list[Configuration]:
-    """Return the configurations of the frontier whose figures chose them."""
+def unconfirmed(scenario: Scenario, configurations: Sequence[Configuration]) -> list[Configuration]:
+    """Return the configurations, on the frontier or chosen for a goal, whose figures chose them."""
     axes = scenario.objectives
     front = find_frontier(configurations, throughput=axes.throughput, latency=axes.latency)
-    return [c for c in front if not c.is_confirmed]
+    points = choose_all(_goals(scenario), configurations, latency=axes.latency)
+    chosen = [*front, *(p.configuration for p in points if p.configuration is not None)]
+    by_id = {c.settings.configuration_id: c for c in chosen}
+    return [c for c in by_id.values() if not c.is_confirmed]
 
 
 def later_trials(
@@ -122,6 +125,18 @@ def _one_more_of_each(
         and c.is_valid
         and c.num_repeats < measure.max_repeats
         and too_wide(c, wanted)
+    ]
+
+
+def _goals(scenario: Scenario) -> list[Goal]:
+    return [
+        Goal(
+            name=name,
+            objective=goal.maximize or goal.minimize or "",  # a scenario gives exactly one
+            maximize=goal.maximize is not None,
+            subject_to=goal.subject_to,
+        )
+        for name, goal in scenario.operating_points.items()
     ]
 
 

@@ -18,7 +18,7 @@ from paretobench.telemetry.mps import mps_is_running
 _COMPUTE = "nvmlDeviceGetComputeRunningProcesses"
 _GRAPHICS = "nvmlDeviceGetGraphicsRunningProcesses"
 _MPS_CLIENTS = "nvmlDeviceGetMPSComputeRunningProcesses"
-_MPS_SERVER = "nvidia-cuda-mps-server"
+MPS_SERVER = "nvidia-cuda-mps-server"  # computes for its clients, and by itself nothing
 _MIN_INTERVAL_S = 1.0  # processes come and go slowly, and the lists cost several readings
 
 
@@ -66,6 +66,6 @@ def _is_of(own: Collection[int], pid: int) -> bool:
         return True
     try:
         process = psutil.Process(pid)
-        return process.name() == _MPS_SERVER or any(p.pid in own for p in process.parents())
+        return process.name() == MPS_SERVER or any(p.pid in own for p in process.parents())
     except psutil.Error:
         return False  # of another namespace, or gone

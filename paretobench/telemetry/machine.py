@@ -12,12 +12,12 @@ from typing import Any
 import psutil
 
 from paretobench.core.machine import CpuUse, GpuState, HostState, TimerState
+from paretobench.telemetry.gpu_processes import MPS_SERVER
 from paretobench.telemetry.host import host_facts
 from paretobench.telemetry.queries import NvmlQueries, start_nvml, stop_nvml
 
 _NUM_UTILISATION_READINGS = 5
 _BETWEEN_READINGS_S = 0.25  # the driver averages over 1/6 s to 1 s
-_MPS_SERVER = "nvidia-cuda-mps-server"  # computes for its clients, and by itself nothing
 _SLEEP_S = 1e-3
 _NUM_TICKS = 200
 _CPUS = Path("/sys/devices/system/cpu")
@@ -75,7 +75,7 @@ def _gpu_state(
 
 def _is_mps_server(pid: int) -> bool:
     try:
-        return psutil.Process(pid).name() == _MPS_SERVER
+        return psutil.Process(pid).name() == MPS_SERVER
     except psutil.Error:  # in another container, perhaps
         return False
 

@@ -119,6 +119,24 @@ def test_without_raw_files_nothing_is_shown(make_configuration: Measured) -> Non
     assert "raw files" in certificate.proofs[0].reason
 
 
+def test_a_run_that_measured_no_such_request_is_said_to_be_here(measured: Measured) -> None:
+    known = measured(latencies_s(1000)).runs[0]
+    rare = {"rare.e2e": latencies_s(100)}
+    with_it = replace(
+        known,
+        samples={**known.samples, **rare},
+        figures={**known.figures, "rare.p95_e2e_ms": 300.0},
+    )
+    without = replace(
+        known,
+        settings=replace(known.settings, repeat=1),
+        samples={**known.samples, "rare.e2e": np.empty(0)},
+    )
+    (both,) = combine_repeats([with_it, without])
+    proof = prove("rare.p95_e2e_ms", 500.0, both, NO_LEVELS)
+    assert (proof.status, "measured in one of the runs" in proof.reason) == ("not_shown", True)
+
+
 def test_a_goal_without_constraints_has_nothing_to_show(make_configuration: Measured) -> None:
     assert certify(goal(), make_configuration(50, 400), NO_LEVELS).status == "no_limit"
 

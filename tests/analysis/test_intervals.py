@@ -22,6 +22,7 @@ from paretobench.analysis.run_intervals import (
     percentile_interval,
     rate_interval,
 )
+from paretobench.core.intervals import Interval
 from paretobench.core.points import Point
 from paretobench.core.values import Window
 
@@ -198,6 +199,24 @@ def test_a_run_alone_is_resampled_as_wide_as_its_interval(make_point: MakePoint)
     )
     assert drawn[:, 0].std() == pytest.approx((found.high - found.low) / 2 / 1.96, rel=0.1)
     assert set(drawn[:, 1]) == {50.0}
+
+
+def test_a_percentile_without_an_upper_end_varies_no_less_than_its_mean(
+    make_point: MakePoint,
+) -> None:
+    def spread(of_mean: float) -> float:
+        intervals = {
+            "p95_e2e_ms": Interval(low=49.0, high=np.inf, method="block_within_run"),
+            "mean_e2e_ms": Interval(
+                low=40.0 - of_mean, high=40.0 + of_mean, method="block_within_run"
+            ),
+        }
+        point = make_point(100.0, 50.0, figures={"mean_e2e_ms": 40.0})
+        alone = combine_repeats([replace(point, intervals=intervals)])[0]
+        return float(np.log(resample(alone, ["p95_e2e_ms"], rng(), 4000)).std())
+
+    assert spread(12.0) == pytest.approx(0.30 / 1.96, rel=0.05)
+    assert spread(0.1) == pytest.approx(0.02 / 1.96, rel=0.05)  # the part below is wider
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,22 @@ import numpy as np
 import pytest
 
 from paretobench.analysis.conditions import Conditions, counts_entry
-from paretobench.analysis.counts import ModelCounts, StepWork, count_model, decode_work
+from paretobench.analysis.counts import (
+    ModelCounts,
+    StepWork,
+    count_model,
+    decode_work,
+    prefill_work,
+)
 from paretobench.analysis.limit_line import LimitLine, why_no_line
 from paretobench.analysis.limits import step_limit
 from paretobench.analysis.metrics import summarize
 from paretobench.analysis.request_work import request_work
 from paretobench.analysis.sla import service_levels
+from paretobench.analysis.utilisation import utilisation
 from paretobench.core.ceilings import Ceiling, Ceilings
 from paretobench.core.points import Point, Settings
-from paretobench.core.values import BatchingConfig, Trace, Trial
+from paretobench.core.values import BatchingConfig, StepRecord, Trace, Trial, Window
 from paretobench.core.workloads import (
     ArrivalProcess,
     ClosedLoop,
@@ -111,6 +118,31 @@ def test_the_least_latency_at_a_throughput_is_that_of_its_rows() -> None:
     assert latency == pytest.approx(1000 * (1.05 + 2 + root**2 / 1.0), rel=1e-6)
     assert latency == pytest.approx(1000 * (1.05 + 2 * (1 + 2 * 0.065)), rel=1e-3)
     assert line_of(ONE).throughput_at(latency) == pytest.approx(throughput)
+
+
+def test_rows_that_give_no_more_throughput_still_make_each_other_wait() -> None:
+    line = line_of(ONE)
+    few, many = line.at_batch_size(4), line.at_batch_size(100)
+    assert few[0] == many[0]
+    assert many[1] == pytest.approx(1000 * (1.05 + 2 * 100 * 0.1))  # two steps of 100 rows
+    assert line_of(ONE, "mean_tpot_ms").at_batch_size(100)[1] == pytest.approx(1000 * 100 * 0.1)
+    assert line_of(ONE, "mean_itl_ms").at_batch_size(100)[1] == pytest.approx(1000 * 100 * 0.1)
+
+
+@pytest.mark.parametrize("device", ["arithmetic binds", "either binds"])
+def test_full_batches_at_the_limit_are_no_faster_than_their_rows_allow(device: str) -> None:
+    found = DEVICES[device]
+    short = FixedLength(value=1)
+    load = ClosedLoop(concurrency=32, start_interval_s=0.0)
+    point = served(load, found, batch=32, prompt=short)
+    assert point.lengths is not None
+    work = request_work(point.lengths, NANO, found)
+    assert work is not None
+    line = LimitLine(work, point.lengths, throughput="output_tokens_per_s", latency="mean_e2e_ms")
+    measured = point.figures["mean_e2e_ms"]
+    assert measured is not None
+    # the line charges the prefill of one prompt, the batch waits for all of them
+    assert 0.93 < line.at_batch_size(32)[1] / measured <= 1 + 1e-9
 
 
 def test_a_percentile_serves_the_rest_for_nothing_and_keeps_the_cheapest() -> None:
@@ -329,6 +361,24 @@ def test_a_device_counted_as_half_as_fast_is_needed_twice_over() -> None:
     point = served(ClosedLoop(concurrency=4), ceilings(3e10, 4e11), counted=ceilings(1.5e10, 2e11))
     assert point.figures["mbu"] is not None
     assert point.figures["mbu"] > 1.5
+
+
+def test_a_chunk_that_wants_no_token_does_not_read_the_head() -> None:
+    chunk = StepRecord(
+        phase="prefill", start_s=0.0, duration_s=1.0, batch_size=1, joined=1, decode_rows=0,
+        prompt_tokens=8, new_tokens=0, kv_tokens=8, padded_tokens=0, queue_depth=0,
+        close_reason=None, num_prompts=1,
+    )  # fmt: skip
+    last = replace(chunk, start_s=1.0, new_tokens=1, kv_tokens=16)
+    trace = Trace(
+        outcome="completed", requests=(), steps=(chunk, last), window=Window(start_s=0.0, end_s=2.0)
+    )
+    counts = count_model(PRESETS["llama-3.1-8b"], dtype="float32")
+    found = utilisation(trace, 1.0, Conditions(counts=counts, ceilings=ceilings(1e12, 1e15)))
+    assert found is not None
+    steps = (prefill_work(8, is_last=False), prefill_work(8, cached_tokens=8))
+    assert found.weights == pytest.approx(sum(map(counts.step_weight_bytes, steps)) / 2e12)
+    assert found.arithmetic == pytest.approx(sum(map(counts.step_flops, steps)) / 2e15, rel=1e-3)
 
 
 def test_an_idle_device_waits() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -342,6 +343,18 @@ def test_a_trials_shares_are_medians_by_phase_over_the_steps_of_its_window() -> 
     assert of_decode.mfu == pytest.approx(limit.flops / 0.6 / 1e10)
     assert of_decode.mbu == pytest.approx((limit.weight_bytes + limit.kv_bytes) / 0.6 / 1e9)
     assert of_decode.binds == "weights"
+
+
+def test_a_call_in_which_no_step_ended_is_time_of_the_one_that_ended_next() -> None:
+    launch = step(prompts=2, duration_s=0.4, start_s=0.0)
+    prefill = step(phase="prefill", prompts=2, prompt_tokens=64, kv_tokens=64, duration_s=0.2)
+    decode = step(decode_rows=2, kv_tokens=66, duration_s=0.1)
+    of_other = replace(decode, engine="other")
+    shares = step_shares([launch, of_other, prefill, decode], COUNTS, ceilings())
+    assert [share.duration_s for share in shares] == pytest.approx([0.1, 0.6, 0.1])
+    limit = step_limit(COUNTS, ceilings(), recorded_work(prefill))
+    assert limit is not None
+    assert shares[1].share_of_limit == pytest.approx(limit.least_s / 0.6)
 
 
 def test_a_trial_without_a_window_or_without_steps_has_no_shares() -> None:

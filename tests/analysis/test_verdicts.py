@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -179,6 +180,26 @@ def test_a_loop_that_costs_a_twentieth_of_a_step_limits(cost_us: float, verdict:
     timed = replace(clean(), started_monotonic_s=1.0)
     assert judged(timed, trial, conditions).verdict == verdict
     assert judged(clean(), trial, conditions).verdict == "valid", "virtual time costs nothing"
+
+
+def test_the_loop_is_judged_by_the_share_that_the_report_shows() -> None:
+    # of two engines side by side the mean batch size is a sum, but each step has its own engine's
+    steps = tuple(replace(s, engine=name) for s in clean().steps for name in ("a", "b"))
+    timed = replace(clean(), steps=steps, started_monotonic_s=1.0)
+    limits = json.dumps({name: {"max_batch_size": 4, "device_share": 0.5} for name in "ab"})
+    settings = replace(
+        Settings.of(trial_of(at(0.6))), arrangement="separate", class_batching=limits
+    )
+
+    def with_cost(loop_cost_s: dict[int, float]) -> Point:
+        return summarize(settings, timed, ServiceLevels(), Conditions(loop_cost_s=loop_cost_s))
+
+    cheap = with_cost({3: 10e-6, 4: 1e-3})
+    assert (cheap.figures["mean_batch_size"] or 0) > 4
+    assert (cheap.figures["loop_cost_share"] or 1) < 0.01
+    assert cheap.verdict == "valid"
+    dear = with_cost({3: 1e-3, 4: 1e-3})
+    assert f"costs {dear.figures['loop_cost_share']:.0%} of the median step" in dear.reason
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_comments_say_where_the_settings_come_from(make_run, sweep, format_name)
         "# operating point chat of night run: {evil}: nano on AMD EPYC 7763 64-Core Processor\n"
     )
     assert "p95_e2e_ms" in head
-    assert "\n# shown at 95%: not shown: the raw files are not here" in head
+    assert "\n# certificate: not shown: the raw files are not here" in head
     assert "\n# chosen: highest output_tokens_per_s" in head
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import sys
 from dataclasses import replace
 
@@ -165,6 +166,24 @@ def test_noise_excuses_a_point_as_far_as_its_interval_reaches(make_run, point):
         return distance.is_beyond
 
     assert (is_beyond(0.99), is_beyond(1.01)) == (False, True)
+
+
+def test_a_latency_without_an_upper_end_excuses_nothing(make_run, point):
+    # the p95 of one run of few batches: only the floor and the wall were checked
+    line = the_line()
+    best = 0.8 * line.greatest_throughput
+    latency = line.latency_at(best)
+    across = point(batch=8, output_tokens_per_s=1.05 * best, p95_e2e_ms=latency)
+    run = open_run(make_run([across], **about()))
+    (configuration,) = assemble(run).configurations
+
+    def is_beyond(high: float) -> bool:
+        interval = Interval(low=0.9 * latency, high=high, method="block_within_run")
+        with_interval = replace(configuration, intervals={"p95_e2e_ms": interval})
+        (distance,) = find_limits(run, [with_interval]).distances
+        return distance.is_beyond
+
+    assert (is_beyond(math.inf), is_beyond(2.0 * latency)) == (True, False)
 
 
 def test_the_picture_rings_what_is_beyond_and_nothing_in_it_overlaps(make_run, point):

@@ -274,6 +274,7 @@ def test_float16_runs() -> None:
     assert all(len(tokens[r.request_id]) == r.output_tokens for r in requests)
 
 
+@pytest.mark.gpu_alone
 def test_a_request_too_large_for_the_memory_is_refused_and_the_runner_recovers() -> None:
     runner = build_runner(Model(preset="llama-3.2-1b", device="cuda"))
     before = torch.cuda.memory_allocated()
@@ -292,6 +293,7 @@ def test_a_request_too_large_for_the_memory_is_refused_and_the_runner_recovers()
     assert [len(tokens[r.request_id]) for r in requests] == [r.output_tokens for r in requests]
 
 
+@pytest.mark.gpu_alone
 def test_memory_that_runs_out_in_a_step_ends_the_trial_and_the_next_one_runs() -> None:
     runner = build_runner(Model(preset="nano", device="cuda"))
 
@@ -338,6 +340,7 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         build_runner(Model(preset="nano", device="cuda:99"))
 
 
+@pytest.mark.gpu_alone
 def test_warm_up_records_every_batch_size_and_measures_the_kv_budget() -> None:
     runner = build_runner(Model(preset="nano", device="cuda"))
     runner.warm_up([1, 2, 4, 8, 16, 32, 64], prompt_tokens=128, max_request_tokens=192)

@@ -198,6 +198,27 @@ def test_a_resumed_run_keeps_the_ceilings_it_began_with(tmp_path: Path) -> None:
     assert bandwidths(sweep(tmp_path / "run", target, [], said, resume=True)) == [50e9, 48e9]
 
 
+def test_a_run_killed_after_its_last_trial_gets_the_ceilings_after_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    target = RealTime(said)
+    with pytest.raises(SystemExit):
+        sweep(tmp_path / "run", target, [50e9, SystemExit()], said)
+    assert bandwidths(manifest_of(tmp_path / "run")) == [50e9, None]
+    assert bandwidths(sweep(tmp_path / "run", target, [48e9], said, resume=True)) == [50e9, 48e9]
+    assert said.count("trial") == 3
+
+
+def test_ceilings_measured_between_trials_are_not_those_before_them(tmp_path: Path) -> None:
+    said: list[str] = []
+    target = RealTime(said)
+    target.stop_at = 1
+    scenario = scenario_from_mapping(DATA)
+    with pytest.raises(KeyboardInterrupt):  # begun with --no-ceilings
+        Sweep(scenario, plan_trials(scenario), target, Quiet()).run(tmp_path / "run", resume=False)
+    target.stop_at = None
+    assert bandwidths(sweep(tmp_path / "run", target, [48e9], said, resume=True)) == [None, 48e9]
+
+
 def test_each_variant_is_counted_as_it_was_loaded(tmp_path: Path) -> None:
     said: list[str] = []
     model = [

@@ -132,6 +132,22 @@ def test_a_lucky_first_run_is_not_what_is_published(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_goal_chose_off_the_frontier_is_measured_again(tmp_path: Path) -> None:
+    # equal clients: batch 2 queues most and is dominated, but its own steps are the shortest
+    load = {"kind": "closed_loop", "concurrency": 8}
+    least = {"decode": {"minimize": "p99_tpot_ms"}}
+    what = scenario(load=load, operating_points=least)
+    served = sweep(tmp_path / "run", what)
+    again = {t.batching.max_batch_size for t in served if t.stage == "confirm"}
+    report, text = told(tmp_path / "run")
+    assert 2 not in {c.settings.max_batch_size for c in report.frontier}
+    assert 2 in again
+    assert 4 not in again  # neither on the frontier nor chosen
+    assert "measured again with fresh seeds: " in text
+    sweep(tmp_path / "once", scenario({"confirm": False}, load=load, operating_points=least))
+    assert "not measured again (these figures chose it): " in told(tmp_path / "once")[1]
+
+
 def test_no_seed_of_the_first_measurement_is_used_again(tmp_path: Path) -> None:
     served = sweep(tmp_path / "run", scenario({"repeats": 2}))
     seeds = {

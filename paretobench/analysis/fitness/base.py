@@ -7,14 +7,12 @@ from typing import Literal
 
 Fitness = Literal["ok", "note", "unfit"]
 
-# Each threshold with its reason; nothing else decides.
+# Each threshold with its reason; nothing else decides but those of a trial's verdict (disturbance).
 BUSY_GPU_PCT = 10.0  # of GPU use before we began: somebody computes there, seen or hidden
 RESERVED_BYTES = 2 << 30  # a driver and its services keep less on an idle GPU
 CLOCK_RESOLUTION_S = 1e-4  # tokens of small models come 1 ms apart: 10% of that
 SLEEP_OVERSHOOT_S = 1e-3  # arrivals taken in 1 ms late make a trial client_limited
 LOOP_COST_AT_64_US = 200.0  # 5% of 4 ms, a step of an 8 B model on a current GPU
-LOOP_SHARE_OF_STEP = 0.05  # beyond it a trial is client_limited
-STEAL_PCT = 5.0  # beyond it a trial is disturbed
 OTHERS_SHARE = 0.10  # of the cores we need, taken by others: they shift a throughput as much
 AVAILABLE_BYTES = 1 << 30  # torch and nano take about 1 GiB: with less, something is pushed out
 AA_DIFFERENCE = 0.02  # an interval wholly beyond it: the machine changes with the order of runs

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paretobench.analysis.disturbance import HELD_DOWN
 from paretobench.analysis.fitness.base import (
     BUSY_GPU_PCT,
     RESERVED_BYTES,
     Finding,
 )
 from paretobench.core.machine import AaRun, GpuState
-
-_SLOWED = {
-    "hw_slowdown",
-    "sw_thermal_slowdown",
-    "hw_thermal_slowdown",
-    "hw_power_brake_slowdown",
-}
 
 
 def gpu_findings(gpu: GpuState | None, aa: AaRun) -> Iterator[Finding]:
@@ -102,7 +96,7 @@ def _throttling(aa: AaRun) -> Finding:
     name = "throttling"
     if aa.throttle_reasons is None:
         return Finding(name=name, found="unknown")
-    held = sorted(aa.throttle_reasons & _SLOWED)
+    held = sorted(aa.throttle_reasons & set(HELD_DOWN))
     if held:
         return Finding(
             name=name,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paretobench.analysis.disturbance import STEAL_PCT
 from paretobench.analysis.fitness.base import (
     AVAILABLE_BYTES,
     CLOCK_RESOLUTION_S,
     OTHERS_SHARE,
     SLEEP_OVERSHOOT_S,
-    STEAL_PCT,
     Finding,
     duration,
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paretobench.analysis.disturbance import LOOP_SHARE_OF_STEP
 from paretobench.analysis.fitness.base import (
     AA_DIFFERENCE,
     AA_SPREAD,
     AA_TAIL_SPREAD,
     LOOP_COST_AT_64_US,
-    LOOP_SHARE_OF_STEP,
     Finding,
     duration,
 )

@@ -42,7 +42,7 @@ def _header(report: Report, point: OperatingPoint, chosen: Configuration) -> lis
     return [
         f"operating point {point.goal.name} of {name}: {one_line(system)} on {device}{simulated}",
         f"expect, under {chosen.settings.load} ({chosen.settings.workload}): {', '.join(figures)}",
-        f"shown at 95%: {status_text(certificate_of(report, point))}",
+        f"certificate: {status_text(certificate_of(report, point))}",
         f"chosen: {point.reason}",
     ]
 
