@@ -61,15 +61,19 @@ def client_limited(
 def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) -> float | None:
     """Return the 99th percentile of what the loop lost on arrivals, but never the two worst.
 
-    A request that comes while a step runs cannot be seen before it ends: it counts from there on,
-    and what is left is the loop's. Requests that were taken in together count once, and one or two
-    hiccups of the operating system are no verdict. None where it was not recorded.
+    While a step runs nobody can be seen: what lies between arrival and intake and in no step is the
+    loop's. (A request that just misses the intake before a step waits for all of it.) Requests that
+    were taken in together count once, and one or two hiccups of the operating system are no
+    verdict. None where it was not recorded.
     """
     late: list[float] = []
     for engine in {step.engine for step in steps}:
         own = [s for s in steps if s.engine == engine]
         starts = np.array([step.start_s for step in own])
-        ends = starts + np.array([step.duration_s for step in own])
+        durations = np.array([step.duration_s for step in own])
+        edges = np.stack((starts, starts + durations), axis=1).ravel()  # [2 × steps], ascending
+        done = np.cumsum(durations)
+        stepped = np.stack((done - durations, done), axis=1).ravel()  # seconds in steps until then
         known = [
             (r.arrival_s, r.taken_in_s)
             for r in measured
@@ -78,11 +82,10 @@ def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) 
         if not known:
             continue
         arrival, taken = np.array(known).T  # [requests]
-        running = np.searchsorted(starts, arrival, side="right") - 1
-        seen = np.maximum(arrival, np.where(running < 0, arrival, ends[running]))
+        in_steps = np.interp(taken, edges, stepped) - np.interp(arrival, edges, stepped)
         moments, group = np.unique(taken, return_inverse=True)
         worst = np.zeros(moments.size)
-        np.maximum.at(worst, group, taken - seen)
+        np.maximum.at(worst, group, taken - arrival - in_steps)
         late += worst.tolist()
     if len(late) <= _HICCUPS:
         return None

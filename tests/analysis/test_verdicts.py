@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,14 @@ from paretobench.analysis.sla import ServiceLevels, SlaLimits
 from paretobench.analysis.stationarity import late_truncation
 from paretobench.core.points import Point, Settings
 from paretobench.core.step_times import StepTimes
-from paretobench.core.values import BatchingConfig, TelemetrySample, Trace, Trial
+from paretobench.core.values import (
+    BatchingConfig,
+    RequestRecord,
+    TelemetrySample,
+    Trace,
+    Trial,
+    Window,
+)
 from paretobench.core.workloads import (
     ArrivalProcess,
     ClosedLoop,
@@ -202,22 +210,63 @@ def test_the_loop_is_judged_by_the_share_that_the_report_shows() -> None:
     assert f"costs {dear.figures['loop_cost_share']:.0%} of the median step" in dear.reason
 
 
+def with_pauses(trace: Trace, pause_s: float, every: int) -> Trace:
+    """Return the trace of a loop that pauses before every so-manieth step, and so sees late."""
+    starts = np.array([step.start_s for step in trace.steps])
+    ends = starts + np.array([step.duration_s for step in trace.steps])
+    paused = starts[::every]
+
+    def at_step(t: float) -> float:
+        return t + pause_s * int(np.searchsorted(paused, t, side="right"))
+
+    def before_step(t: float) -> float:
+        return t + pause_s * int(np.searchsorted(paused, t, side="left"))
+
+    def record(r: RequestRecord) -> RequestRecord:
+        running = int(np.searchsorted(starts, r.arrival_s, side="right")) - 1
+        seen_s = max(r.arrival_s, ends[running]) if running >= 0 else r.arrival_s
+        return replace(
+            r,
+            arrival_s=before_step(r.arrival_s),
+            taken_in_s=at_step(seen_s),
+            admitted_s=at_step(r.admitted_s or 0.0),
+            first_token_s=before_step(r.first_token_s or 0.0),
+            finished_s=before_step(r.finished_s or 0.0),
+            token_times_s=tuple(map(before_step, r.token_times_s)),
+        )
+
+    window = trace.window
+    assert window is not None
+    return replace(
+        trace,
+        requests=tuple(map(record, trace.requests)),
+        steps=tuple(replace(s, start_s=at_step(s.start_s)) for s in trace.steps),
+        window=Window(start_s=before_step(window.start_s), end_s=before_step(window.end_s)),
+        started_monotonic_s=1.0,
+    )
+
+
 @pytest.mark.parametrize(
-    ("late_ms", "share", "verdict"),
-    [(3.0, 1.0, "client_limited"), (0.9, 1.0, "valid"), (500.0, 0.005, "valid")],
+    ("pause_ms", "every", "verdict"),
+    [(3.0, 1, "client_limited"), (0.2, 1, "valid"), (20.0, 2000, "valid")],
 )
 def test_arrivals_that_are_taken_in_late_limit_but_one_hiccup_does_not(
-    late_ms: float, share: float, verdict: str
+    pause_ms: float, every: int, verdict: str
 ) -> None:
+    late = with_pauses(clean(), pause_ms / 1e3, every)
+    assert judged(late, trial_of(at(0.6))).verdict == verdict
+
+
+def test_arrivals_that_just_miss_a_step_wait_for_it_and_not_for_the_loop() -> None:
     trace = clean()
-    steps = [(s.start_s, s.start_s + s.duration_s) for s in trace.steps]
+    starts = [step.start_s for step in trace.steps]
+    ends = [step.start_s + step.duration_s for step in trace.steps]
     requests = []
-    for i, r in enumerate(trace.requests):
-        seen_s = next((end for start, end in steps if start <= r.arrival_s < end), r.arrival_s)
-        late_s = late_ms / 1e3 if i % round(1 / share) == 0 else 0.0
-        requests.append(replace(r, taken_in_s=seen_s + late_s))
+    for r in trace.requests:  # each comes in the instant before a step begins
+        i = min(bisect.bisect_left(starts, r.arrival_s), len(starts) - 1)
+        requests.append(replace(r, arrival_s=starts[i] - 1e-5, taken_in_s=ends[i] + 1e-5))
     timed = replace(trace, requests=tuple(requests), started_monotonic_s=1.0)
-    assert judged(timed, trial_of(at(0.6))).verdict == verdict
+    assert judged(timed, trial_of(at(0.6))).verdict != "client_limited"
 
 
 @pytest.mark.parametrize(
