@@ -71,5 +71,6 @@ def _discard(path: Path) -> None:
 def _refused(path: Path, error: OSError) -> IncompleteError:
     return IncompleteError(
         f"{path}: cannot be written: {error.strerror or error}; what was measured before is still "
-        "readable. Free space or mend the permissions, then run the same command with --resume"
+        "readable. Free space or mend the permissions, then run the same command again; a sweep "
+        "goes on with --resume"
     )

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from paretobench.core.hashing import content_hash
 from paretobench.core.profiles import RateProfile
-from paretobench.core.values import BatchingConfig, Stage, Trial, content_hash
+from paretobench.core.values import BatchingConfig, Stage, Trial
 from paretobench.core.warmup import WARMUP_E2E, WARMUP_REQUESTS, WARMUP_SHARE
 from paretobench.core.workloads import (
     ArrivalProcess,

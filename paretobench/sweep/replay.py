@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from paretobench.core.errors import EnvironmentUnfitError, RunFolderError
+from paretobench.core.hashing import content_hash
 from paretobench.core.points import Settings
 from paretobench.core.step_times import StepTimes
 from paretobench.core.units import to_s
-from paretobench.core.values import Trial, content_hash
+from paretobench.core.values import Trial
 from paretobench.core.workloads import ArrivalProcess, LoadSpec, at_capacity
 from paretobench.results import RunFolder
 from paretobench.scenario import Scenario

@@ -1,10 +1,9 @@
 """What a sweep measures next, from what it has measured so far.
 
 First the trials of the scenario; then further repeats of what is not known precisely enough; then
-the frontier and what is chosen for a goal again with fresh seeds, until those are only
-configurations measured twice over. Which
-trials come next follows from the planned ones and their points alone, so that a sweep that was
-killed goes on as it would have.
+the frontier and what is chosen for a goal again with fresh seeds, until all of those were measured
+again, in at most MAX_ROUNDS. Which trials come next follows from the planned ones and their points
+alone, so that a sweep that was killed goes on as it would have.
 """
 
 from __future__ import annotations

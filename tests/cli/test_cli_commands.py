@@ -318,8 +318,12 @@ def test_a_sweep_of_a_real_model_records_what_ran(
     assert system["attention_backend"].startswith("slots")
     assert system["environment"]["GOMP_SPINCOUNT"] == "10000"
     assert system["environment"]["OMP_NUM_THREADS"] == str(system["threads"])
-    # on a busy machine one of them may be disturbed
-    assert "valid" in [trial["verdict"] for trial in manifest["trials"]]
+    # whether a machine that runs tests is steady is not ours to say; that all was served is
+    trials = sorted((tmp_path / "results" / "model" / "trials").iterdir())
+    summaries = [json.loads((trial / "summary.json").read_text()) for trial in trials]
+    assert [summary["outcome"] for summary in summaries] == ["completed", "completed"]
+    assert [s["figures"]["num_measured"] for s in summaries] == [20, 20]
+    assert [s["figures"]["num_failed"] for s in summaries] == [0, 0]
     assert manifest["conditions"].keys() == {"counts", "loop_cost_us"}
     assert manifest["conditions"]["loop_cost_us"].keys() == {"1", "2"}
 

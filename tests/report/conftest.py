@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from paretobench import SCHEMA_VERSION
+from paretobench.core.hashing import content_hash
 from paretobench.core.metrics import METRICS
 from paretobench.core.points import POINT_COLUMNS, Point, Settings
-from paretobench.core.values import content_hash
 
 GOALS = {
     "chat": {
