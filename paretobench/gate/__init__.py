@@ -1,0 +1,1 @@
+"""Comparing two run folders: has the frontier moved?"""
