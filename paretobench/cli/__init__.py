@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from paretobench.cli import doctor, emit, limits, report, simulate, sweep, validate, verify
+from paretobench.cli import compare, doctor, emit, limits, report, simulate, sweep, validate, verify
 from paretobench.core.errors import ParetoBenchError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("sweep")(sweep.sweep)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("verify")(verify.verify)
+app.command("compare")(compare.compare)
 app.command("emit")(emit.emit)
 app.command("limits")(limits.limits)
 app.command("doctor")(doctor.doctor)

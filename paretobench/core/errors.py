@@ -9,7 +9,8 @@ ParetoBenchError                 exit code of `paretobench`
 ├── PointNotMetError             1   nothing measured meets an operating point's goal
 ├── IncompleteError              3   measured, but not all of it
 ├── EnvironmentUnfitError        4   this machine cannot do what was asked
-│   └── ModelTooLargeError           the device has no room for the model
+│   ├── ModelTooLargeError           the device has no room for the model
+│   └── NotComparableError           two runs that cannot be held against each other
 └── TrialError                       ends one trial, never the sweep
     ├── DeviceOutOfMemoryError       verdict `out_of_memory`
     └── WorkerDiedError              verdict `failed`
@@ -69,6 +70,10 @@ class EnvironmentUnfitError(ParetoBenchError):
 
 class ModelTooLargeError(EnvironmentUnfitError):
     """The device has no room for the model's weights, or for nothing beside them."""
+
+
+class NotComparableError(EnvironmentUnfitError):
+    """Two runs differ in something that decides the figures, or have nothing in common."""
 
 
 class TrialError(ParetoBenchError):

@@ -33,6 +33,7 @@ class Settings:
     JSON, `{class: {max_batch_size, max_waiting_time_ms, priority, device_share}}`.
     `controller_constants` is the JSON of everything that the controller was given.
     `rate_profile` is the JSON of a load whose rate varies, and `offered_requests_per_s` its mean.
+    Trials of one `schedule_id` serve the same requests; None in runs of before it was recorded.
     """
 
     trial_id: str
@@ -60,6 +61,7 @@ class Settings:
     repeat: int
     seed: int
     stage: str = "explore"
+    schedule_id: str | None = None
 
     @classmethod
     def of(cls, trial: Trial) -> Settings:
@@ -97,6 +99,7 @@ class Settings:
             repeat=trial.repeat,
             seed=trial.seed,
             stage=trial.stage,
+            schedule_id=trial.schedule_id,
         )
 
     @property

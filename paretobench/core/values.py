@@ -279,6 +279,12 @@ class Trial:
         """Return the same for all repeats of one configuration under one load."""
         return content_hash({**self._identity(), "repeat": None, "seed": None, "stage": None})
 
+    @property
+    def schedule_id(self) -> str:
+        """Return the same for trials that serve the same requests under a settled load."""
+        decides = ("load", "workload", "num_requests", "num_warmup", "min_duration_s", "seed")
+        return content_hash({key: value for key, value in asdict(self).items() if key in decides})
+
     def _identity(self) -> dict[str, Any]:
         identity = asdict(self)
         if identity["load"].get("fraction_of_capacity") is not None:

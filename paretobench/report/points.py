@@ -49,6 +49,7 @@ _OPTIONAL_TEXT = {
     "controller",
     "controller_constants",
     "rate_profile",
+    "schedule_id",
 }
 _INTS = {
     "max_batch_size",
