@@ -40,7 +40,7 @@ BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "m
 
 
 def scenario_reference(schema: Schema) -> str:
-    """Return the Markdown of a scenario's JSON schema, as `Scenario.model_json_schema()` gives it."""
+    """Return the Markdown of what `Scenario.model_json_schema()` gives."""
     places = _places(schema)
     called = {name: _kind(schema["$defs"][name]) or there[0] for name, there in places.items()}
     sections = [_section("The file", "Scenario", schema, ["the file"], called)]
@@ -62,8 +62,9 @@ def type_text(part: Schema, called: Mapping[str, str]) -> str:
 
     >>> type_text({"anyOf": [{"type": "integer"}, {"type": "null"}]}, {})
     'whole number'
-    >>> type_text({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}, {})
-    'number, or a list'
+    >>> text = {"type": "string"}
+    >>> type_text({"anyOf": [text, {"type": "array", "items": text}]}, {})
+    'text, or a list'
     >>> type_text({"enum": ["auto", True], "type": "string"}, {})
     '`auto`, `true`'
     """
@@ -83,7 +84,7 @@ def type_text(part: Schema, called: Mapping[str, str]) -> str:
         inner = part.get("additionalProperties") or next(iter(part["patternProperties"].values()))
         return f"by name: {type_text(inner, called)}"
     words = {"integer": "whole number", "boolean": "`true`, `false`", "string": "text"}
-    return words.get(part["type"], part["type"])
+    return words.get(part["type"], str(part["type"]))
 
 
 def _union_text(members: list[Schema], called: Mapping[str, str]) -> str:
@@ -119,8 +120,8 @@ def _section(
 def default_text(value: Any) -> str:
     """Return a default as the file would spell it; a list of one is that one.
 
-    >>> default_text(["static"]), default_text(None), default_text({"per_slot": 6}), default_text("")
-    ('`static`', '—', '`{per_slot: 6}`', '—')
+    >>> default_text(["static"]), default_text(None), default_text({"per_slot": 6})
+    ('`static`', '—', '`{per_slot: 6}`')
     """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
