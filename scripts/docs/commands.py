@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-PROGRAMS = ("paretobench", "pip", "pytest", "python", "mkdocs", "git", "bash", "scripts/", "nvidia-")
+PROGRAMS = (
+    "paretobench",
+    "pip",
+    "pytest",
+    "python",
+    "mkdocs",
+    "git",
+    "bash",
+    "scripts/",
+    "nvidia-",
+)
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _BEFORE = re.compile(r"^(\$ |(- )?run: )")  # a prompt, or a step of a workflow file
@@ -55,7 +65,7 @@ def _lines(markdown: str) -> Iterator[tuple[str, bool]]:
             if line.endswith("\\"):
                 continued += line[:-1].strip() + " "
                 continue
-            yield (continued + line).strip(), True
+            yield continued + line.strip(), True
             continued = ""
         else:
             yield line, False

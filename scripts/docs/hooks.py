@@ -27,7 +27,9 @@ GENERATED = {
     "<!-- generated: scenario -->": lambda: scenario_reference(Scenario.model_json_schema()),
     "<!-- generated: cli -->": lambda: cli_reference(app, EXIT_CODES),
 }
-_LOADED = re.compile(r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']?(?:https?:)?//""")
+_LOADED = re.compile(
+    r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']?(?:https?:)?//"""
+)
 _outside: set[str] = set()
 
 

@@ -101,17 +101,17 @@ def _section(
     lines += [" ".join(part.get("description", "").split()), ""]
     if len(there) > 1:
         lines += [f"Also at {', '.join(f'`{place}`' for place in there[1:])}.", ""]
-    lines += ["| key | type | default | bounds | unit | what it means |", "|" + " --- |" * 6]
+    lines += ["| key | what it means | type | default | bounds | unit |", "|" + " --- |" * 6]
     required = part.get("required", ())
     for key, value in part["properties"].items():
         default = "required" if key in required else default_text(value.get("default"))
         cells = (
             f"`{key}`",
+            " ".join(value.get("description", "").split()),
             type_text(value, called),
             default,
             bounds_text(value) or "—",
             unit_of(name, key, value) or "—",
-            " ".join(value.get("description", "").split()),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

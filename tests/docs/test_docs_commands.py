@@ -20,9 +20,22 @@ NOT_RUN = {
     "pip install -c constraints.txt -e .": ".ci/run runs it, word for word",
     "pip install -c constraints.txt -e '.[test]'": ".ci/run runs it, word for word",
     "pytest": ".ci/run runs it, word for word",
+    "pip install -c constraints.txt -e '.[docs]'": ".ci/run installs it with '.[dev]'",
+    "mkdocs serve": "does not end; .ci/run builds the site",
+    'paretobench compare --run-pairs 5 --baseline-cmd "../base/.venv/bin/paretobench sweep '
+    'scenarios/ci.yaml" --candidate-cmd "paretobench sweep scenarios/ci.yaml"': "starts ten "
+    "sweeps in processes of their own",
+    "paretobench compare results/base results/change": "comes with its branch",
+    "paretobench report results/base results/change": "comes with its branch",
+    "paretobench sweep scenarios/ci.yaml --like results/base --output-dir results/change": "comes "
+    "with its branch",
     "nvidia-cuda-mps-control -d": "starts a daemon of NVIDIA's driver",
 }
-SCRIPTS = ("python scripts/", "bash scripts/", "scripts/")  # take minutes: that they exist is checked
+SCRIPTS = (
+    "python scripts/",
+    "bash scripts/",
+    "scripts/",
+)  # take minutes: that they exist is checked
 EXITS: dict[str, int] = {}  # where 0 is not what the page says
 
 
