@@ -1,11 +1,11 @@
 """How far the p99 of one run lies off, by the number of requests and the load.
 
 A batch queue in virtual time (Poisson arrivals, batches of up to 8, a batch takes 10 ms + 1 ms a
-request), served by the loop of every sweep. Long runs are cut into pieces of 1,000, 10,000 and 100,000
-requests, and each piece is taken for a run of its own. Printed for each load: how many independent
-requests a piece is worth (`analysis.effective_size`), half the width of the interval that holds 95% of
-the pieces' p99 (1.96 standard deviations, as a share of the p99 of all), and how many pieces are off by
-over 10%.
+request), served by the loop of every sweep. Long runs are cut into pieces of 1,000, 10,000 and
+100,000 requests, and each piece is taken for a run of its own. Printed for each load: how many
+independent requests a piece is worth (`analysis.effective_size`), half the width of the interval
+that holds 95% of the pieces' p99 (1.96 standard deviations, as a share of the p99 of all), and how
+many pieces are off by over 10%.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def main() -> None:
         runs = [latencies_s(load, arguments.requests, seed) for seed in range(arguments.runs)]
         for row in rows(load, runs, arguments.sizes):
             print(row, flush=True)
-    print(f"{arguments.runs} × {arguments.requests:,} requests, {time.monotonic() - started_s:.0f} s")
+    took_s = time.monotonic() - started_s
+    print(f"{arguments.runs} × {arguments.requests:,} requests, {took_s:.0f} s")
 
 
 if __name__ == "__main__":

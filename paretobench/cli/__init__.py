@@ -1,9 +1,8 @@
 """The command line: the only place that prints, catches errors and exits.
 
 Exit codes: 0 done or passed, 1 regression or a goal not met, 2 bad input, 3 incomplete or
-inconclusive, 4 environment unfit or not comparable, 130 interrupted; what they mean for each command
-stands in `exit_codes`.
-Results go to stdout, progress and warnings to stderr.
+inconclusive, 4 environment unfit or not comparable, 130 interrupted; what they mean for each
+command stands in `exit_codes`. Results go to stdout, progress and warnings to stderr.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Links that hold on a code host and on the site: relative to the repository, rewritten for the site.
+"""Links that hold on a code host and on the site: relative to the repository, then rewritten.
 
-Pages stand in `docs/` and may link any file of the repository (`../results/.../frontier.png`). On the
-site `docs/` is the root; every other file that a page links stands under its path in the repository.
+Pages stand in `docs/` and may link any file of the repository (`../results/.../frontier.png`). On
+the site `docs/` is the root, and every other file that a page links stands under its path in the
+repository.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A folder as the documentation's commands expect it, and a device that costs nothing.
 
-The commands run in this process, word for word. Stand-ins: the worker process serves in virtual time,
-the device's rates are fixed, scenarios keep their names and keys but measure few requests, and run
-folders are tiny runs of such scenarios.
+The commands run in this process, word for word. Stand-ins: the worker process serves in virtual
+time, the device's rates are fixed, scenarios keep their names and keys but measure few requests,
+and run folders are tiny runs of such scenarios.
 """
 
 from __future__ import annotations

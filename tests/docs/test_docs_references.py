@@ -8,12 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
-import pytest
-import typer
 import cli_reference as cli_reference_module
 import commands
 import links
+import pytest
 import scenario_reference as scenario_reference_module
+import typer
 from cli_reference import cli_reference, rows_of
 from links import files_outside
 from scenario_reference import keys_of, scenario_reference, unit_of
