@@ -18,6 +18,7 @@ PROGRAMS = (
 )
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+_JOINED = re.compile(r"""\s(?:&&|\|\||;)\s(?=(?:[^"']|"[^"]*"|'[^']*')*$)""")  # not in quotes
 _BEFORE = re.compile(r"^(\$ |(- )?run: )")  # a prompt, or a step of a workflow file
 _AFTER = re.compile(r"\s+(#\s.*|(>|\d>|\|)\s.*|\d?>>?\s?\S+)$")  # a comment, a pipe, a redirection
 
@@ -31,6 +32,8 @@ def commands(markdown: str) -> list[str]:
     ['paretobench emit results/a --point chat']
     >>> commands("So:\\n\\n    pip install . && paretobench schema > s.json  # for an editor\\n")
     ['pip install .', 'paretobench schema']
+    >>> commands("    paretobench compare --baseline-cmd 'cd b && run' && git push")
+    ["paretobench compare --baseline-cmd 'cd b && run'", 'git push']
     """
     found: dict[str, None] = {}
     text: list[str] = []
@@ -72,7 +75,7 @@ def _lines(markdown: str) -> Iterator[tuple[str, bool]]:
 
 
 def _split(line: str) -> Iterator[str]:
-    for part in re.split(r"\s(?:&&|\|\||;)\s", _BEFORE.sub("", line.strip())):
+    for part in _JOINED.sub("\n", _BEFORE.sub("", line.strip())).split("\n"):
         if part.strip().startswith(PROGRAMS):
             command = _AFTER.sub("", part).strip()
             if " " in command or command == "pytest":
