@@ -207,11 +207,7 @@ def run(
     monkeypatch.chdir(folder)
 
     def call(words: Sequence[str]) -> Result:
-        if words[1] == "sweep" and "--resume" not in words:  # its folder is not there yet
-            given = [words[i + 1] for i, word in enumerate(words) if word == "--output-dir"]
-            shutil.rmtree(
-                given[0] if given else f"results/{Path(words[2]).stem}", ignore_errors=True
-            )
+        _as_before(words)
         monkeypatch.setattr(sys, "argv", list(words))
         with pytest.raises(SystemExit) as caught:
             main()
@@ -220,3 +216,15 @@ def run(
         return Result(code=code if isinstance(code, int) else 0, out=said.out, err=said.err)
 
     return call
+
+
+def _as_before(words: Sequence[str]) -> None:
+    """Leave a sweep what it finds: no folder of its own yet, and under --like a run like it."""
+    if words[1] != "sweep" or "--resume" in words:
+        return
+    options = dict(zip(words, words[1:], strict=False))
+    scenario = Path(words[2]).stem
+    shutil.rmtree(options.get("--output-dir", f"results/{scenario}"), ignore_errors=True)
+    if "--like" in options:
+        shutil.rmtree(options["--like"])
+        shutil.copytree(scenario, options["--like"])
