@@ -7,6 +7,7 @@ and run folders are tiny runs of such scenarios.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
@@ -222,7 +223,7 @@ def _as_before(words: Sequence[str]) -> None:
     """Leave a sweep what it finds: no folder of its own yet, and under --like a run like it."""
     if words[1] != "sweep" or "--resume" in words:
         return
-    options = dict(zip(words, words[1:], strict=False))
+    options = dict(itertools.pairwise(words))
     scenario = Path(words[2]).stem
     shutil.rmtree(options.get("--output-dir", f"results/{scenario}"), ignore_errors=True)
     if "--like" in options:
