@@ -47,7 +47,7 @@ def for_dark(colour: str) -> str:
     """Return the colour, mixed with as much white as it needs to be seen on dark paper.
 
     >>> for_dark("#222222"), for_dark("#56b4e9")
-    ('#888888', '#56b4e9')
+    ('#838383', '#56b4e9')
     """
     channels = _channels(colour)
     for share in range(0, 100, 2):

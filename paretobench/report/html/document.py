@@ -12,6 +12,7 @@ from paretobench.core.metrics import METRICS, metric_of, qualified, split_name
 from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.columns import column_title, frontier_columns
 from paretobench.report.deploy import reason_of
+from paretobench.report.figures.encoding import load_name
 from paretobench.report.frontier_uncertainty import probability_of
 from paretobench.report.html.colours import load_symbol, point_colours
 from paretobench.report.html.courses import QUANTILES_PCT, bins_for, digest, timeline
@@ -83,6 +84,7 @@ def _metric(name: str) -> dict[str, Any]:
         "title": column_title(name),
         "unit": metric.unit,
         "counts": unit_of(name),
+        "axis": "share" if metric.unit == "share" else unit_of(base),
         "better": metric.better,
         "class": of_class,
         "base": base,
@@ -141,6 +143,7 @@ def _settings(report: Report) -> dict[str, Any]:
         "variant": coded([one_line(s.variant or "") if report.variants else "" for s in settings]),
         "workload": coded([one_line(s.workload) for s in settings]),
         "load": coded([one_line(s.load) for s in settings]),
+        "kind": coded([load_name(s.load_kind) for s in settings]),
         "policy": coded([policy_label(s) for s in settings]),
         "batching": coded([one_line(batching_label(s, varied)) if apart else "" for s in settings]),
         "batch": coded([batch_cell(s) for s in settings]),

@@ -23,6 +23,11 @@ def packed(document: Any) -> str:
     Raises ValueError where a number is not finite: `cell` says what stands for those.
     """
     text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return deflated(text)
+
+
+def deflated(text: str) -> str:
+    """Return a text as base64 of its deflated UTF-8."""
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
 
 

@@ -13,7 +13,7 @@ function select(point, { follow = false } = {}) {
   drawStars();
   drawDetails();
   for (const row of document.querySelectorAll("tr[data-point]"))
-    row.classList.toggle("selected", Number(row.dataset.point) === points.indexOf(point));
+    row.classList.toggle("selected", Number(row.dataset.point) === point.id);
   if (follow) {
     byId("details").scrollIntoView({ block: "nearest" });
     byId("details").focus({ preventScroll: true });
@@ -22,6 +22,7 @@ function select(point, { follow = false } = {}) {
 
 function drawDetails() {
   const panel = byId("details"), point = state.selected;
+  panel.querySelectorAll(".js-plotly-plot").forEach(Plotly.purge);
   if (!point) {
     panel.replaceChildren(make("p", { class: "note" },
       "Click a point, or press Enter on a row of a table: here stand its latencies, where the time went and what the device did."));
@@ -129,7 +130,7 @@ function drawTimeline(point, place) {
     const [label, unit, light, dark] = SERIES[name], values = line.series[name], at = units.indexOf(unit);
     const width = (line.end - line.start) / values.length;
     return {
-      type: "scatter", mode: "lines", name: label, yaxis: `y${at ? at + 1 : ""}`, line: { width: 1.8, color: isDark() ? dark : light },
+      type: "scatter", mode: "lines", name: label, connectgaps: true, yaxis: `y${at ? at + 1 : ""}`, line: { width: 1.8, color: isDark() ? dark : light },
       x: values.map((_, bin) => line.start + (bin + 0.5) * width), y: values.map(v => (v !== null && unit === "GiB" ? v / GIB : v)),
       hovertemplate: `%{x:.1f} s: %{y:.3~g} ${unit}<extra>${label}</extra>`,
     };

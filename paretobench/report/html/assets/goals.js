@@ -5,12 +5,12 @@ const STEPS = 400;
 function collectGoals() {
   const found = new Map();
   doc.runs.forEach(run => run.goals.forEach(goal => {
-    const key = JSON.stringify([goal.name, goal.objective, goal.maximize, Object.keys(goal.subject_to)]);
+    const key = JSON.stringify(goal);
     if (!found.has(key)) found.set(key, { ...goal, subject_to: { ...goal.subject_to }, runs: new Set() });
     found.get(key).runs.add(run);
   }));
   const isLatency = name => doc.metrics[name]?.unit === "ms";
-  state.goals = [...found.values()].map(goal => ({ ...goal, slides: Object.keys(goal.subject_to).find(isLatency) ?? null }));
+  state.goals = [...found.values()].map(goal => ({ ...goal, name: [goal.name, ...(goal.runs.size < doc.runs.length ? [...goal.runs].map(run => run.name) : [])].join(" · "), slides: Object.keys(goal.subject_to).find(isLatency) ?? null }));
   const { throughput, latency } = doc.runs[0];
   if (isLatency(latency) && goalMetric(throughput)) {
     const free = { name: "any limit", objective: throughput, maximize: goalMetric(throughput) === "higher", subject_to: {}, slides: latency, isFree: true, runs: new Set(doc.runs) };

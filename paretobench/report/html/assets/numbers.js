@@ -42,7 +42,15 @@ function marked(point, name, { unit = false } = {}) {
   const value = figure(point, name);
   const [from, to] = interval(point, name);
   if (from === null || to === null) return `${low}${said(value)}`;
-  return `${low}${said(value)} (${said(from)}${unit ? " to " : "–"}${said(to)})`;
+  return `${low}${said(value)} (${range(said(value), said(from), said(to))})`;
+}
+
+/** Return an interval, its unit once where it is the figure's own: `188–∞`, `961 ms–1.2 s`. */
+function range(said, from, to) {
+  const unitOf = words => words.slice(words.match(/^[-−]?[\d.,e-]*/)[0].length);
+  const isSame = end => end === "∞" || unitOf(end) === unitOf(said);
+  const bare = end => (end === "∞" ? end : end.slice(0, end.length - unitOf(end).length));
+  return isSame(from) && isSame(to) ? `${bare(from)}–${bare(to)}` : `${from}–${to}`;
 }
 
 function plural(count, noun) {

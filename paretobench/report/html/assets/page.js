@@ -5,7 +5,7 @@ function axisSelect(which, label) {
   for (const [name, metric] of Object.entries(doc.metrics)) {
     const group = metric.class ?? "";
     if (!groups.has(group)) groups.set(group, make("optgroup", { label: group ? `class ${group}` : "all requests" }));
-    groups.get(group).append(make("option", { value: name }, metric.label + (metric.counts ? ` (${metric.counts})` : "")));
+    groups.get(group).append(make("option", { value: name }, metric.label + (metric.axis ? ` (${metric.axis})` : "")));
   }
   select.append(...(groups.size > 1 ? groups.values() : [...groups.values()].flatMap(g => [...g.children])));
   return make("label", {}, label, select);

@@ -3,6 +3,7 @@ const RUN_COLOURS = [["#0072b2", "#56b4e9"], ["#d55e00", "#ff9d5c"], ["#009e73",
   ["#a8558a", "#e39ac6"], ["#8a6a00", "#e5c04a"], ["#222222", "#e8eaed"]];
 const RUN_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "hexagon", "cross"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
+let plotAxes = []; // across and up, as last drawn
 const LOG_FROM = { higher: 20, lower: 8 };
 
 const isDark = () => document.documentElement.dataset.theme === "dark"
@@ -72,12 +73,10 @@ function axisOf(name, values, limits) {
 }
 
 function axisLayout(name, across, axis) {
-  const { label, better, counts, unit } = doc.metrics[name];
-  const arrow = better === null ? "" : (better === "higher") === across ? "  → better" : "  ← better";
-  const said = across ? arrow : better === null ? "" : better === "higher" ? "  → better" : "  ← better";
-  const unitText = unit === "share" ? "share" : counts;
+  const { label, better, axis: counted, unit } = doc.metrics[name];
+  const said = better === null ? "" : better === "higher" ? "  → better" : "  ← better";
   return {
-    title: { text: inert(`${label}${unitText ? ` (${unitText})` : ""}`) + said, standoff: 8, font: { size: 13 } },
+    title: { text: inert(`${label}${counted ? ` (${counted})` : ""}`) + said, standoff: 8, font: { size: 13 } },
     type: axis.isLog ? "log" : "linear",
     ...(state.everything ? { autorange: true } : { range: axis.range }),
     ...(axis.isLog ? { dtick: axis.range[1] - axis.range[0] > 1.4 ? 1 : "D2" } : {}),
@@ -96,16 +95,20 @@ function pointTraces(shown) {
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(p);
   }
-  const legend = key => (several() ? doc.runs[key].name : doc.runs[0].legend[key].label);
+  const { legend: entries, colour_heading } = doc.runs[0];
+  const prefix = { "wait timeout": "wait ", "KV budget": "KV budget " }[colour_heading] ?? "";
+  const legend = key => (several() ? doc.runs[key].name : prefix + entries[key].label);
+  const paper = css("--paper");
+  for (const members of groups.values()) members.sort((a, b) => isValid(a) - isValid(b)); // valid on top
   return [...groups.entries()].sort(([a], [b]) => a - b).map(([key, members]) => ({
     type: "scatter", mode: "markers", name: inert(legend(key)),
     x: members.map(p => figure(p, state.x)), y: members.map(p => figure(p, state.y)),
-    customdata: members.map(p => points.indexOf(p)),
+    customdata: members.map(p => p.id),
     text: members.map(hoverOf), hovertemplate: "%{text}<extra></extra>",
     marker: {
       color: members.map(colourOf), symbol: members.map(symbolOf), size: members.map(sizeOf),
       opacity: members.map(p => (isValid(p) ? 0.95 : 0.75)),
-      line: { width: members.map(p => (isValid(p) ? 0.8 : 1.5)), color: members.map(p => (isValid(p) ? css("--paper") : colourOf(p))) },
+      line: { width: members.map(p => (isValid(p) ? 0.8 : 1.5)), color: members.map(p => (isValid(p) ? paper : colourOf(p))) },
     },
   }));
 }
@@ -169,11 +172,23 @@ function batchLabels(fronts, axes) {
   };
 }
 
+/** Return what the legend says beside colours: the shape of each kind of load, and hollow marks. */
+function legendTraces(shown) {
+  const entry = (name, symbol) => ({
+    type: "scatter", mode: "markers", name: inert(name), x: [null], y: [null], hoverinfo: "skip",
+    marker: { symbol, color: css("--muted"), size: 9, line: { width: 1.5, color: css("--muted") } },
+  });
+  const kinds = new Map(shown.filter(drawable).map(p => [setting(p, "kind"), text(runOf(p).symbol, p.i)]));
+  const loads = several() || kinds.size < 2 ? [] : [...kinds].map(([name, symbol]) => entry(name, symbol));
+  const hollow = shown.some(p => !isValid(p) && drawable(p));
+  return [...loads, ...(hollow ? [entry("not valid (hollow)", "circle-open")] : [])];
+}
+
 /** Return what the operating points choose now, each point once with the names of its goals. */
 function starred() {
   const stars = new Map();
   for (const goal of state.goals)
-    for (const { best } of goal.answers ?? [])
+    for (const { best } of goal.isFree && !goal.isMoved ? [] : goal.answers)
       if (best && drawable(best)) stars.set(best, [...(stars.get(best) ?? []), goal.name]);
   return [...stars.entries()].map(([point, names]) => ({ point, names: [...new Set(names)] }));
 }
@@ -183,7 +198,7 @@ function starTrace() {
   return {
     type: "scatter", mode: "markers", name: "operating point", hovertemplate: "%{text}<extra></extra>",
     x: stars.map(s => figure(s.point, state.x)), y: stars.map(s => figure(s.point, state.y)),
-    customdata: stars.map(s => points.indexOf(s.point)), text: stars.map(s => hoverOf(s.point)),
+    customdata: stars.map(s => s.point.id), text: stars.map(s => hoverOf(s.point)),
     marker: { symbol: "star", size: 19, color: stars.map(s => colourOf(s.point)), line: { width: 1.4, color: css("--ink") } },
   };
 }
@@ -209,11 +224,11 @@ function limitShapes() {
 }
 
 function annotations() {
-  const place = (name, value) => (window.plotAxes[name === state.x ? 0 : 1].isLog ? Math.log10(value) : value);
+  const place = (name, value) => (plotAxes[name === state.x ? 0 : 1].isLog ? Math.log10(value) : value);
   const halo = { bgcolor: css("--halo"), borderpad: 2, font: { size: 12, color: css("--ink") } };
   const stars = starred().map(({ point, names }, at) => ({
     ...halo, x: place(state.x, figure(point, state.x)), y: place(state.y, figure(point, state.y)),
-    text: `<b>${inert(names.join(", ").slice(0, 40))}</b>`, ax: -34, ay: -28 - 4 * (at % 3), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
+    text: `<b>${inert(`${names.join(", ").slice(0, 40)}: batch ${setting(point, "batch")}`)}</b>`, ax: -34, ay: -28 - 4 * (at % 3), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
   }));
   const limits = state.goals.filter(g => (g.isMoved || !g.isFree) && g.slides === state.y).map(goal => ({
     ...halo, xref: "paper", x: 1, xanchor: "right", yanchor: "bottom", showarrow: false,
@@ -229,11 +244,9 @@ function drawPlot() {
   const valid = shown.filter(p => isValid(p) && drawable(p));
   const limitsOn = name => state.goals.filter(g => !g.isFree && g.slides === name).map(g => g.subject_to[name]);
   const axes = [state.x, state.y].map(name => axisOf(name, valid.map(p => figure(p, name)), limitsOn(name)));
-  window.plotAxes = axes;
-  const hollow = shown.some(p => !isValid(p) && drawable(p));
+  plotAxes = axes;
   const traces = [
-    starTrace(), selectedTrace(), ...frontTraces(fronts), ...barTraces(fronts), ...pointTraces(shown), batchLabels(fronts, axes),
-    ...(hollow ? [{ type: "scatter", mode: "markers", name: "not valid (hollow)", x: [null], y: [null], marker: { symbol: "circle-open", color: css("--muted"), size: 9 } }] : []),
+    starTrace(), selectedTrace(), ...frontTraces(fronts), ...barTraces(fronts), ...pointTraces(shown), batchLabels(fronts, axes), ...legendTraces(shown),
   ];
   // the stars stand over all else, and keep their place in the list for quick updates
   traces[0].zorder = 3;

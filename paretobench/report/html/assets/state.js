@@ -1,23 +1,31 @@
 // What is shown: the data, read once, and what the reader chose.
 let doc = null;
-const points = []; // {run, i}, of every run in the order given
+const points = []; // {run, i, id}, of every run in the order given
 const state = { x: "", y: "", ofClass: "", picked: {}, goals: [], selected: null, everything: false };
 const FILTERS = [["run", "run"], ["variant", "variant"], ["workload", "workload"], ["policy", "policy"],
   ["batching", "batching"], ["batch", "batch"], ["wait", "wait"], ["load", "load"]];
 
-async function readDocument() {
+/** Return a deflated text that stands in the page. */
+async function unpack(id) {
   if (typeof DecompressionStream === "undefined")
     throw new Error("This browser cannot unpack the page's data: it lacks DecompressionStream. "
       + "Chrome 80, Firefox 113, Safari 16.4 and newer have it; report.md says the same in text.");
-  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), c => c.charCodeAt(0));
+  const packed = Uint8Array.from(atob(byId(id).textContent), c => c.charCodeAt(0));
   const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  doc = JSON.parse(await new Response(plain).text(), (_, v) =>
+  byId(id).remove();
+  return new Response(plain).text();
+}
+
+async function readDocument() {
+  const script = document.createElement("script"); // the policy knows its hash
+  script.textContent = await unpack("plotly");
+  document.head.append(script);
+  doc = JSON.parse(await unpack("data"), (_, v) =>
     v === "inf" ? Infinity : v === "-inf" ? -Infinity : v);
-  doc.runs.forEach((run, at) => run.label.forEach((_, i) => points.push({ run: at, i })));
+  doc.runs.forEach((run, at) => run.label.forEach((_, i) => points.push({ run: at, i, id: points.length })));
   state.x = doc.runs[0].throughput;
   state.y = doc.runs[0].latency;
 }
-
 const runOf = point => doc.runs[point.run];
 const figure = (point, name) => runOf(point).figures[name]?.[point.i] ?? null;
 const interval = (point, name) => (runOf(point).intervals[name] ?? [[], []]).map(ends => ends[point.i] ?? null);

@@ -53,7 +53,7 @@ function tableRow(columns, row, point, isFirst) {
     next.focus();
   };
   return make("tr", {
-    "data-point": points.indexOf(point), tabindex: isFirst ? 0 : -1,
+    "data-point": point.id, tabindex: isFirst ? 0 : -1,
     class: [isValid(point) ? "" : "invalid", point === state.selected ? "selected" : ""].join(" ").trim() || null,
     onclick: () => select(point),
     onkeydown: event => {
@@ -96,11 +96,11 @@ function figureColumns() {
 function drawTables() {
   const shown = shownPoints();
   const verdict = { title: "verdict", isText: true, text: p => text(runOf(p).verdict, p.i), key: p => text(runOf(p).verdict, p.i) };
-  const columns = [...settingColumns(), ...figureColumns()];
+  const settings = settingColumns(), figures = figureColumns();
   const front = frontiers(shown).flat();
   const axes = `${doc.metrics[state.x].label} against ${doc.metrics[state.y].label}`;
-  sortable(byId("front"), front.length ? `The frontier of ${axes}` : `No frontier of ${axes}`, columns, front, p => p);
-  sortable(byId("all"), "Every configuration shown, one row each", [...columns, verdict], shown, p => p);
+  sortable(byId("front"), front.length ? `The frontier of ${axes}` : `No frontier of ${axes}`, [...settings, ...figures], front, p => p);
+  sortable(byId("all"), "Every configuration shown, one row each", [...settings, verdict, ...figures], shown, p => p);
   const rows = doc.runs.flatMap((run, at) => run.chosen.map(chosen => ({ ...chosen, run: run.name, at })));
   const said = (title, name, key, isText = true) => ({ title, isText, text: row => row[name], key: row => row[key ?? name] });
   sortable(byId("points"), rows.length ? "Chosen at the scenario's own limits, as report.md has them" : "The scenario names no operating points", [
