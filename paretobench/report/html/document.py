@@ -46,6 +46,7 @@ def page_document(reports: Sequence[Report], names: Sequence[str]) -> dict[str, 
     """
     runs = [_with_figures(report) for report in reports]
     measured = dict.fromkeys(name for names_of in runs for name in names_of)
+    measured |= dict.fromkeys(name for report in reports for name in _named(report))
     num_points = sum(len(report.configurations) for report in reports)
     return {
         "metrics": {name: _metric(name) for name in _in_order(measured)},
@@ -127,10 +128,13 @@ def _run(report: Report, name: str, measured: list[str], num_bins: int) -> dict[
 
 def _digits(report: Report, metric: str) -> int | None:
     """Return how many digits of a figure are kept, None for all."""
-    named = {report.throughput, report.latency}
-    for goal in goals(report.run):
-        named |= {goal.objective, *goal.subject_to}
-    return None if metric in named else SHOWN_DIGITS
+    return None if metric in _named(report) else SHOWN_DIGITS
+
+
+def _named(report: Report) -> list[str]:
+    """Return the figures that the scenario names, measured or not."""
+    of_goals = [name for g in goals(report.run) for name in (g.objective, *g.subject_to)]
+    return list(dict.fromkeys([report.throughput, report.latency, *of_goals]))
 
 
 def _settings(report: Report) -> dict[str, Any]:

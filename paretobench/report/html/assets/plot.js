@@ -100,8 +100,10 @@ function pointTraces(shown) {
   const legend = key => (several() ? doc.runs[key].name : prefix + entries[key].label);
   const paper = css("--paper");
   for (const members of groups.values()) members.sort((a, b) => isValid(a) - isValid(b)); // valid on top
-  return [...groups.entries()].sort(([a], [b]) => a - b).map(([key, members]) => ({
-    type: "scatter", mode: "markers", name: inert(legend(key)),
+  return [...groups.entries()].sort(([a], [b]) => a - b).flatMap(([key, members]) => [{
+    ...legendEntry(legend(key), several() ? RUN_SYMBOLS[key % RUN_SYMBOLS.length] : "circle", colourOf(members[0])), legendgroup: `of ${key}`,
+  }, {
+    type: "scatter", mode: "markers", name: inert(legend(key)), showlegend: false, legendgroup: `of ${key}`,
     x: members.map(p => figure(p, state.x)), y: members.map(p => figure(p, state.y)),
     customdata: members.map(p => p.id),
     text: members.map(hoverOf), hovertemplate: "%{text}<extra></extra>",
@@ -110,7 +112,7 @@ function pointTraces(shown) {
       opacity: members.map(p => (isValid(p) ? 0.95 : 0.75)),
       line: { width: members.map(p => (isValid(p) ? 0.8 : 1.5)), color: members.map(p => (isValid(p) ? paper : colourOf(p))) },
     },
-  }));
+  }]);
 }
 
 function frontTraces(fronts) {
@@ -165,19 +167,21 @@ function batchLabels(fronts, axes) {
     return true;
   });
   return {
-    type: "scatter", mode: "text", hoverinfo: "skip", showlegend: false, cliponaxis: false,
+    type: "scatter", mode: "markers+text", hoverinfo: "skip", showlegend: false, cliponaxis: false, marker: { size: 11, opacity: 0 },
     x: kept.map(p => figure(p, state.x)), y: kept.map(p => figure(p, state.y)),
     text: kept.map(p => inert(setting(p, "batch"))), textposition: "bottom right",
     textfont: { size: 12, color: css("--ink"), weight: 700 },
   };
 }
 
+function legendEntry(name, symbol, color) {
+  const marker = { symbol, color, size: 9, line: { width: symbol.endsWith("-open") ? 1.5 : 0, color } };
+  return { type: "scatter", mode: "markers", name: inert(name), x: [null], y: [null], hoverinfo: "skip", marker };
+}
+
 /** Return what the legend says beside colours: the shape of each kind of load, and hollow marks. */
 function legendTraces(shown) {
-  const entry = (name, symbol) => ({
-    type: "scatter", mode: "markers", name: inert(name), x: [null], y: [null], hoverinfo: "skip",
-    marker: { symbol, color: css("--muted"), size: 9, line: { width: 1.5, color: css("--muted") } },
-  });
+  const entry = (name, symbol) => legendEntry(name, symbol, css("--muted"));
   const kinds = new Map(shown.filter(drawable).map(p => [setting(p, "kind"), text(runOf(p).symbol, p.i)]));
   const loads = several() || kinds.size < 2 ? [] : [...kinds].map(([name, symbol]) => entry(name, symbol));
   const hollow = shown.some(p => !isValid(p) && drawable(p));
@@ -228,7 +232,7 @@ function annotations() {
   const halo = { bgcolor: css("--halo"), borderpad: 2, font: { size: 12, color: css("--ink") } };
   const stars = starred().map(({ point, names }, at) => ({
     ...halo, x: place(state.x, figure(point, state.x)), y: place(state.y, figure(point, state.y)),
-    text: `<b>${inert(`${names.join(", ").slice(0, 40)}: batch ${setting(point, "batch")}`)}</b>`, ax: -34, ay: -28 - 4 * (at % 3), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
+    text: `<b>${inert(`${names.join(", ").slice(0, 40)}: batch ${setting(point, "batch")}`)}</b>`, ax: -34, ay: -30 - 5 * (at % 3), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
   }));
   const limits = state.goals.filter(g => (g.isMoved || !g.isFree) && g.slides === state.y).map(goal => ({
     ...halo, xref: "paper", x: 1, xanchor: "right", yanchor: "bottom", showarrow: false,
