@@ -59,22 +59,24 @@ class Watched(RunFolder):
         )
 
 
-def full_report(folder: Path, points: Sequence[Point]) -> Report:
+def full_report(folder: Path, classes: Sequence[str] = ()) -> Report:
     """Return a report in which no figure, interval, request or timeline is missing."""
     rng = np.random.default_rng(0)
+    prefixes = ["", *(f"{name}." for name in classes)]
     configurations = []
     report = assemble(open_run(folder))
-    for c, values in zip(report.configurations, rng.uniform(1, 9999, (len(points), 80)), strict=True):
-        figures = {name: float(v) for name, v in zip(METRICS, values, strict=False)}
+    for c in report.configurations:
+        figures = {f"{of}{name}": rng.uniform(1, 9999) for of in prefixes for name in METRICS}
         intervals = {
             name: Interval(
                 low=figures[name] * rng.uniform(0.8, 1),
                 high=figures[name] * rng.uniform(1, 1.2),
                 method="block_within_run",
             )
-            for name in ESTIMATED
+            for name in (f"{of}{name}" for of in prefixes for name in ESTIMATED)
         }
-        run = replace(c.runs[0], samples={"e2e": rng.gamma(4, 0.1, 500)})
+        samples = {f"{of}e2e": rng.gamma(4, 0.1, 500) for of in prefixes}
+        run = replace(c.runs[0], samples=samples)
         configurations.append(replace(c, figures=figures, intervals=intervals, runs=(run,)))
     run_folder = Watched(path=report.run.path, manifest=report.run.manifest)
     return replace(report, run=run_folder, configurations=tuple(configurations))
@@ -86,10 +88,13 @@ def many(sweep: Make, count: int) -> list[Point]:
     return list(sweep(batches=[1, 2, 4, 8, 16, 32, 64, 128], waits=waits, loads=loads))
 
 
-def size_of(sweep: Make, make_run: Make, count: int) -> tuple[int, int]:
+def size_of(
+    sweep: Make, make_run: Make, count: int, classes: Sequence[str] = ()
+) -> tuple[int, int]:
+    """Return the bytes of a page of so many points, and how many of them are the points'."""
     points = many(sweep, count)
     assert len(points) == count
-    page = report_html([full_report(make_run(points), points)], ["full"])
+    page = report_html([full_report(make_run(points), classes)], ["full"])
     return len(page), len(page) - len(report_html([assemble(open_run(make_run([])))], ["none"]))
 
 
@@ -100,8 +105,11 @@ def test_each_point_adds_little_enough_that_2000_fit(sweep: Make, make_run: Make
 
 
 @pytest.mark.slow
-def test_2000_points_with_everything_fit_in_6_mb(sweep: Make, make_run: Make) -> None:
-    whole, data = size_of(sweep, make_run, 2000)
+@pytest.mark.parametrize("classes", [(), ("chat", "bulk")])
+def test_2000_points_with_everything_fit_in_6_mb(
+    sweep: Make, make_run: Make, classes: tuple[str, ...]
+) -> None:
+    whole, data = size_of(sweep, make_run, 2000, classes)
     print(f"{whole:,} bytes, {data:,} of them for 2,000 points")
     assert whole <= SIZE_LIMIT_BYTES
 

@@ -77,7 +77,7 @@ def _header(report: Report, name: str) -> str:
 
 
 def _counts(report: Report) -> str:
-    verdicts = [f"{count} {v.replace('_', ' ')}" for v, count in report.verdicts.items()]
+    verdicts = [f"{count:,} {v.replace('_', ' ')}" for v, count in report.verdicts.items()]
     trials = plural(len(report.points), "trial")
     return (
         f"{trials} of {plural(len(report.configurations), 'configuration')}"

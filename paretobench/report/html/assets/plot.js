@@ -2,6 +2,7 @@
 const RUN_COLOURS = [["#0072b2", "#56b4e9"], ["#d55e00", "#ff9d5c"], ["#009e73", "#3fd3a9"],
   ["#a8558a", "#e39ac6"], ["#8a6a00", "#e5c04a"], ["#222222", "#e8eaed"]];
 const RUN_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "hexagon", "cross"];
+const MOST_COLOURS = 7; // that a legend explains
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 let plotAxes = []; // across and up, as last drawn
 const LOG_FROM = { higher: 20, lower: 8 };
@@ -99,9 +100,12 @@ function pointTraces(shown) {
   const prefix = { "wait timeout": "wait ", "KV budget": "KV budget " }[colour_heading] ?? "";
   const legend = key => (several() ? doc.runs[key].name : prefix + entries[key].label);
   const paper = css("--paper");
+  const { size } = groups, keys = [...groups.keys()].sort((a, b) => a - b);
+  const spread = new Set(Array.from({ length: MOST_COLOURS }, (_, k) => keys[Math.round((k * (size - 1)) / (MOST_COLOURS - 1))]));
   for (const members of groups.values()) members.sort((a, b) => isValid(a) - isValid(b)); // valid on top
   return [...groups.entries()].sort(([a], [b]) => a - b).flatMap(([key, members]) => [{
     ...legendEntry(legend(key), several() ? RUN_SYMBOLS[key % RUN_SYMBOLS.length] : "circle", colourOf(members[0])), legendgroup: `of ${key}`,
+    showlegend: size <= MOST_COLOURS || spread.has(key),
   }, {
     type: "scatter", mode: "markers", name: inert(legend(key)), showlegend: false, legendgroup: `of ${key}`,
     x: members.map(p => figure(p, state.x)), y: members.map(p => figure(p, state.y)),
@@ -267,8 +271,19 @@ function drawPlot() {
   say(shown, fronts, axes);
 }
 
-/** Move the stars and the limits alone: a slider must feel quick. */
+let isDue = false;
+
+/** Move the stars and the limits alone, at most once a frame: a slider must feel quick. */
 function drawStars() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(() => {
+    isDue = false;
+    moveStars();
+  });
+}
+
+function moveStars() {
   const star = starTrace(), ring = selectedTrace();
   const both = (name, of = t => t[name]) => [of(star), of(ring)];
   Plotly.update("plot", { x: both("x"), y: both("y"), customdata: [star.customdata, []], text: [star.text, ""], "marker.color": [star.marker.color, ring.marker.color] },

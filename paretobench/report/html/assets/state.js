@@ -37,7 +37,7 @@ const setting = (point, name) => (name === "run" ? runOf(point).name : text(runO
 const curveOf = point => JSON.stringify([point.run, setting(point, "variant"), setting(point, "workload")]);
 const goalMetric = name => doc.metrics[name]?.better ?? null;
 
-/** Return the values of a setting, numbers by size and all else in the order measured. */
+/** Return the values of a setting: numbers by size, loads as people count, else as measured. */
 function valuesOf(name) {
   const numeric = { batch: "batch_size", wait: "wait_ms" }[name];
   const found = new Map();
@@ -45,7 +45,8 @@ function valuesOf(name) {
     const value = setting(p, name);
     if (value !== "" && !found.has(value)) found.set(value, numeric ? runOf(p)[numeric][p.i] : found.size);
   }
-  return [...found.keys()].sort((a, b) => found.get(a) - found.get(b));
+  const natural = (a, b) => a.localeCompare(b, "en", { numeric: true });
+  return [...found.keys()].sort((a, b) => (name === "load" ? natural(a, b) : found.get(a) - found.get(b)));
 }
 
 /** Return the points that every filter lets through; a filter with nothing picked lets all. */
