@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from paretobench.analysis.configurations import Configuration
+from paretobench.analysis.dominance import non_dominated_indices
 from paretobench.analysis.frontier import find_frontier
 from paretobench.analysis.operating_points import Goal, choose_operating_point
 from paretobench.core.metrics import METRICS
@@ -28,7 +29,6 @@ _CHROMIUM = next(
 )
 pytestmark = [
     pytest.mark.skipif(_CHROMIUM is None, reason="needs an installed Chromium"),
-    pytest.mark.xdist_group("browser"),
 ]
 _ARGS = [
     "--headless",
@@ -52,9 +52,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, tmp_path: Path) -> Iterator[Make]:
+def open_page(browser: Any, tmp_path: Path) -> Make:
     """Open the page of reports from disk; `page.faults` are errors, dialogs and requests."""
-    contexts = []
 
     def open_(
         reports: Sequence[Report], names: Sequence[str] = (), *, script: str = "", **look: Any
@@ -62,7 +61,6 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Make]:
         path = tmp_path / "report.html"
         path.write_bytes(report_html(reports, names or [f"run {i}" for i in range(len(reports))]))
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **look})
-        contexts.append(context)
         page = context.new_page()
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(f"error: {error}"))
@@ -83,9 +81,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Make]:
         assert page.is_hidden("#broken") or script, page.inner_text("#broken")
         return page
 
-    yield open_
-    for context in contexts:
-        context.close()
+    return open_
 
 
 @pytest.fixture
@@ -94,6 +90,39 @@ def report_of(make_run: Make) -> Callable[..., Report]:
         return assemble(open_run(make_run(points, **about)))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def opened() -> dict[str, tuple[Report, Any]]:
+    """Pages that several tests look at: to open one takes a second."""
+    return {}
+
+
+@pytest.fixture
+def swept(
+    opened: dict[str, tuple[Report, Any]], open_page: Make, report_of: Make, sweep: Make
+) -> tuple[Report, Any]:
+    """The report of a sweep, its first configuration with requests, and its page as if new."""
+    if "swept" not in opened:
+        report = report_of(sweep())
+        first, *others = report.configurations
+        runs = (replace(first.runs[0], samples={"e2e": np.linspace(0.1, 0.4, 50)}),)
+        report = replace(report, configurations=(replace(first, runs=runs), *others))
+        opened["swept"] = report, open_page([report])
+    report, page = opened["swept"]
+    page.click("text='Start over'")
+    return report, page
+
+
+@pytest.fixture
+def tied(
+    opened: dict[str, tuple[Report, Any]], open_page: Make, report_of: Make, sweep: Make
+) -> tuple[Report, Any]:
+    """A report with many equal figures, and its page."""
+    if "tied" not in opened:
+        report = with_ties(report_of(sweep(waits=[0, 20, 50, 100, 200])))
+        opened["tied"] = report, open_page([report])
+    return opened["tied"]
 
 
 def with_ties(report: Report) -> Report:
@@ -115,10 +144,9 @@ def places(report: Report, found: Sequence[Configuration]) -> list[int]:
 
 
 def test_frontier_and_choice_in_the_page_are_those_of_the_analysis(
-    open_page: Make, report_of: Make, sweep: Make
+    tied: tuple[Report, Any],
 ) -> None:
-    report = with_ties(report_of(sweep(waits=[0, 20, 50, 100, 200])))
-    page = open_page([report])
+    report, page = tied
     every = report.configurations
     for x, y in (
         ("output_tokens_per_s", "p95_e2e_ms"),
@@ -158,37 +186,48 @@ def test_frontier_and_choice_in_the_page_are_those_of_the_analysis(
         assert [(n, float(v.replace("Infinity", "inf"))) for n, v in nearest] == values, goal
 
 
-def test_an_axis_with_less_is_better_has_its_frontier_on_that_side(
-    open_page: Make, report_of: Make, point: Make
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ("mean_power_w", "p95_e2e_ms"),
+        ("goodput_requests_per_s", "mean_power_w"),
+        ("p95_e2e_ms", "goodput_requests_per_s"),
+        ("sla_attainment", "tokens_per_joule"),
+    ],
+)
+def test_the_frontier_of_any_axes_goes_by_what_is_better_of_each(
+    tied: tuple[Report, Any], x: str, y: str
 ) -> None:
-    costs = [(1.0, 5.0), (2.0, 2.0), (3.0, 4.0), (5.0, 1.0)]
-    points = [
-        point(batch=2**i, mean_power_w=x, p95_e2e_ms=y, goodput_requests_per_s=x)
-        for i, (x, y) in enumerate(costs)
+    report, page = tied
+    page.select_option("#axis-x", x)
+    page.select_option("#axis-y", y)
+    valid = [i for i, c in enumerate(report.configurations) if c.is_valid]
+    figures = [
+        [np.nan if (v := report.configurations[i].figures[n]) is None else v for n in (x, y)]
+        for i in valid
     ]
-    page = open_page([report_of(points)])
+    better = [METRICS[n].better == "higher" for n in (x, y)]
+    expected = {valid[i] for i in non_dominated_indices(figures, better)}
+    shown = page.eval_on_selector_all(
+        "#front tr[data-point]", "rows => rows.map(r => +r.dataset.point)"
+    )
+    assert set(shown) == expected
+    assert f"{len(expected)} on the frontier" in page.inner_text("#shown")
 
-    def front(x: str, y: str) -> list[int]:
-        page.select_option("#axis-x", x)
-        page.select_option("#axis-y", y)
-        found: list[int] = page.evaluate(
-            "paretobench.frontiers(paretobench.shownPoints()).flat().map(p => p.i)"
-        )
-        return found
 
-    assert front("mean_power_w", "p95_e2e_ms") == [0, 1, 3]  # less of both
-    assert front("goodput_requests_per_s", "mean_power_w") == [0, 1, 2, 3]
-    assert front("p95_e2e_ms", "goodput_requests_per_s") == [3]  # rising x: least ms, most goodput
-    assert front("p95_e2e_ms", "window_s") == []
-    assert "describes a trial and is no goal" in page.inner_text("#shown")
+def test_what_only_describes_a_trial_has_no_frontier(swept: tuple[Report, Any]) -> None:
+    _, page = swept
+    page.select_option("#axis-y", "mean_batch_size")
+    assert page.locator("#front tr[data-point]").count() == 0
+    assert "mean batch size describes a trial and is no goal" in page.inner_text("#shown")
 
 
 def test_numbers_are_written_as_the_report_writes_them(
-    open_page: Make, report_of: Make, point: Make
+    swept: tuple[Report, Any],
 ) -> None:
+    _, page = swept
     values = [0.0, 0.5, 2.125, 2.375, 12.25, 99.96, 100.5, 101.5, 0.3125, 1e-5, 1.25e-5, -3.14159]
     values += [1234.5, 1e9, 999.4999, 0.00012345, *np.random.default_rng(1).lognormal(2, 5, 60)]
-    page = open_page([report_of([point(batch=8)])])
     assert page.evaluate("v => v.map(paretobench.number)", values) == [number(v) for v in values]
     shown = page.evaluate("v => v.map(x => paretobench.withUnit('p95_e2e_ms', x))", values)
     assert shown == [with_unit("p95_e2e_ms", v) for v in values]
@@ -196,10 +235,9 @@ def test_numbers_are_written_as_the_report_writes_them(
 
 
 def test_moving_the_limit_chooses_again_and_says_what_cannot_be_met(
-    open_page: Make, report_of: Make, sweep: Make
+    swept: tuple[Report, Any],
 ) -> None:
-    report = report_of(sweep())
-    page = open_page([report])
+    report, page = swept
     least = min(c.figures["p95_e2e_ms"] for c in report.configurations if c.is_valid)
 
     def starred(limit: float) -> tuple[str, list[int]]:
@@ -233,10 +271,9 @@ def test_moving_the_limit_chooses_again_and_says_what_cannot_be_met(
 
 
 def test_a_filter_leaves_its_points_and_their_own_frontier(
-    open_page: Make, report_of: Make, sweep: Make
+    swept: tuple[Report, Any],
 ) -> None:
-    report = report_of(sweep())
-    page = open_page([report])
+    report, page = swept
     page.click("[data-filter=wait] >> text='50 ms'")
     kept = [c for c in report.configurations if c.settings.max_waiting_time_ms == 50]
     front = find_frontier(kept, throughput=report.throughput, latency=report.latency)
@@ -246,13 +283,9 @@ def test_a_filter_leaves_its_points_and_their_own_frontier(
 
 
 def test_keys_alone_sort_a_table_and_open_a_point(
-    open_page: Make, report_of: Make, sweep: Make
+    swept: tuple[Report, Any],
 ) -> None:
-    report = report_of(sweep())
-    (raw,) = (replace(c, runs=(replace(c.runs[0], samples={"e2e": np.linspace(0.1, 0.4, 50)}),))
-              for c in report.configurations[:1])  # fmt: skip
-    report = replace(report, configurations=(raw, *report.configurations[1:]))
-    page = open_page([report])
+    _, page = swept
     page.focus("#all th button[data-title='batch']")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
@@ -350,3 +383,14 @@ def test_a_browser_that_cannot_unpack_the_data_is_told_so(
 ) -> None:
     page = open_page([report_of([point(batch=8)])], script="delete window.DecompressionStream")
     assert "lacks DecompressionStream" in page.inner_text("#broken")
+
+
+def test_the_browser_is_forbidden_network_and_foreign_scripts(swept: tuple[Report, Any]) -> None:
+    _, page = swept
+    refused = """attempt => new Promise(done => {
+        document.addEventListener("securitypolicyviolation", e => done(e.effectiveDirective), { once: true });
+        if (attempt === "fetch") fetch("http://127.0.0.1:9/").catch(() => {});
+        else document.body.append(Object.assign(document.createElement("script"), { textContent: "1" }));
+    })"""
+    assert page.evaluate(refused, "fetch") == "connect-src"
+    assert page.evaluate(refused, "script") == "script-src-elem"

@@ -160,7 +160,7 @@ def test_a_timeline_is_of_means_and_leaves_out_what_was_not_reported(
     assert found is not None
     assert found["series"] == {"cpu_util_pct": [0, 0, 100, 100]}
     (trial / "telemetry.parquet").write_bytes(b"damaged")
-    with pytest.raises(RunFolderError, match="telemetry.parquet: expected"):
+    with pytest.raises(RunFolderError, match=r"telemetry\.parquet: expected"):
         report.run.read_telemetry(trial.name)
 
 

@@ -10,7 +10,8 @@ async function unpack(id) {
   if (typeof DecompressionStream === "undefined")
     throw new Error("This browser cannot unpack the page's data: it lacks DecompressionStream. "
       + "Chrome 80, Firefox 113, Safari 16.4 and newer have it; report.md says the same in text.");
-  const packed = Uint8Array.from(atob(byId(id).textContent), c => c.charCodeAt(0));
+  const raw = atob(byId(id).textContent), packed = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i += 1) packed[i] = raw.charCodeAt(i);
   const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   byId(id).remove();
   return new Response(plain).text();
