@@ -388,9 +388,12 @@ def test_a_browser_that_cannot_unpack_the_data_is_told_so(
 def test_the_browser_is_forbidden_network_and_foreign_scripts(swept: tuple[Report, Any]) -> None:
     _, page = swept
     refused = """attempt => new Promise(done => {
-        document.addEventListener("securitypolicyviolation", e => done(e.effectiveDirective), { once: true });
-        if (attempt === "fetch") fetch("http://127.0.0.1:9/").catch(() => {});
-        else document.body.append(Object.assign(document.createElement("script"), { textContent: "1" }));
+        const heard = event => done(event.effectiveDirective);
+        document.addEventListener("securitypolicyviolation", heard, { once: true });
+        if (attempt === "fetch") return fetch("http://127.0.0.1:9/").catch(() => {});
+        const script = document.createElement("script");
+        script.textContent = "1";
+        document.body.append(script);
     })"""
     assert page.evaluate(refused, "fetch") == "connect-src"
     assert page.evaluate(refused, "script") == "script-src-elem"
