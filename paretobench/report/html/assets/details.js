@@ -92,7 +92,7 @@ function drawLatencies(point, place) {
   const undelivered = found.some(([, of]) => of[point.i].some(v => !Number.isFinite(v)));
   return chart(place, traces, {
     showlegend: found.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-    xaxis: { title: { text: `E2E latency (ms)${undelivered ? "; the rest was never delivered" : ""}`, standoff: 4 }, type: isLog ? "log" : "linear", nticks: 6, ...(isLog ? { tickformat: "," } : { rangemode: "tozero" }) },
+    xaxis: { title: { text: `E2E latency (ms)${undelivered ? "; the rest was never delivered" : ""}`, standoff: 4 }, type: isLog ? "log" : "linear", nticks: 6, ...(isLog ? { tickformat: ",", dtick: "D2" } : { rangemode: "tozero" }) },
     yaxis: { title: { text: "% of requests within", standoff: 4 }, range: [0, 101], tickvals: [0, 50, 95] },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 95, y1: 95, line: { color: css("--muted"), width: 1, dash: "dot" } }],
   });
