@@ -14,6 +14,7 @@ FILES = (
     "operating_points.yaml",
     "frontier.png",
     "report.md",
+    "report.html",
 )
 RAW = ("requests.parquet", "steps.parquet", "telemetry.parquet", "summary.json")
 

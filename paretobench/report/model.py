@@ -37,7 +37,7 @@ from paretobench.report.text import one_line, plural
 from paretobench.results.reader import RunFolder
 
 # written beside the figures, in this order
-DATA_FILES = ("points.csv", "frontier.csv", "operating_points.yaml", "report.md")
+DATA_FILES = ("points.csv", "frontier.csv", "operating_points.yaml", "report.md", "report.html")
 _SEED = 0  # of the resamples: equal data give an equal report
 
 

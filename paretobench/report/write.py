@@ -16,6 +16,7 @@ from paretobench.report.courses import (
 from paretobench.report.deploy import operating_points_yaml
 from paretobench.report.figures import FIGURES, draw_png
 from paretobench.report.frontier_uncertainty import probability_of
+from paretobench.report.html import report_html
 from paretobench.report.markdown import report_markdown
 from paretobench.report.model import Report, assemble
 from paretobench.report.points import frontier_csv, points_csv
@@ -53,6 +54,8 @@ def write_report(path: Path) -> Report:
             figures.append(file)
     report = replace(report, figures=tuple(figures), left_out=tuple(left_out))
     write_atomically(path / "report.md", report_markdown(report))
+    name = str(report.run.manifest.get("name") or path.name)
+    write_atomically(path / "report.html", report_html([report], [name]))
     return report
 
 

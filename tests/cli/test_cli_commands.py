@@ -23,6 +23,7 @@ FILES = {
     "operating_points.yaml",
     "frontier.png",
     "report.md",
+    "report.html",
     "trials",
 }
 

@@ -1,0 +1,399 @@
+"""report.html in a headless Chromium: it chooses as the report does, and no text in it can act."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paretobench.analysis.configurations import Configuration
+from paretobench.analysis.dominance import non_dominated_indices
+from paretobench.analysis.frontier import find_frontier
+from paretobench.analysis.operating_points import Goal, choose_operating_point
+from paretobench.core.metrics import METRICS
+from paretobench.report.html import report_html
+from paretobench.report.model import Report, assemble
+from paretobench.report.text import number, with_unit
+from paretobench.results.reader import open_run
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs the playwright package, to drive a browser"
+)
+_CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.skipif(_CHROMIUM is None, reason="needs an installed Chromium"),
+]
+_ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=_CHROMIUM, args=_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, tmp_path: Path) -> Make:
+    """Open the page of reports from disk; `page.faults` are errors, dialogs and requests."""
+
+    def open_(
+        reports: Sequence[Report], names: Sequence[str] = (), *, script: str = "", **look: Any
+    ) -> Any:
+        path = tmp_path / "report.html"
+        path.write_bytes(report_html(reports, names or [f"run {i}" for i in range(len(reports))]))
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **look})
+        page = context.new_page()
+        page.faults = []
+        page.on("pageerror", lambda error: page.faults.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (page.faults.append("dialog"), dialog.dismiss()))
+        page.on(
+            "request",
+            lambda request: (
+                page.faults.append(f"asked for {request.url[:80]}")
+                if not request.url.startswith(("file:", "data:", "blob:"))
+                else None
+            ),
+        )
+        page.on("console", lambda m: page.faults.append(m.text) if m.type == "error" else None)
+        if script:
+            page.add_init_script(script)
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-ready], #broken:not([hidden])", timeout=30_000)
+        assert page.is_hidden("#broken") or script, page.inner_text("#broken")
+        return page
+
+    return open_
+
+
+@pytest.fixture
+def report_of(make_run: Make) -> Callable[..., Report]:
+    def make(points: Any, **about: Any) -> Report:
+        return assemble(open_run(make_run(points, **about)))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def opened() -> dict[str, tuple[Report, Any]]:
+    """Pages that several tests look at: to open one takes a second."""
+    return {}
+
+
+@pytest.fixture
+def swept(
+    opened: dict[str, tuple[Report, Any]], open_page: Make, report_of: Make, sweep: Make
+) -> tuple[Report, Any]:
+    """The report of a sweep, its first configuration with requests, and its page as if new."""
+    if "swept" not in opened:
+        report = report_of(sweep())
+        first, *others = report.configurations
+        runs = (replace(first.runs[0], samples={"e2e": np.linspace(0.1, 0.4, 50)}),)
+        report = replace(report, configurations=(replace(first, runs=runs), *others))
+        opened["swept"] = report, open_page([report])
+    report, page = opened["swept"]
+    page.click("text='Start over'")
+    return report, page
+
+
+@pytest.fixture
+def tied(
+    opened: dict[str, tuple[Report, Any]], open_page: Make, report_of: Make, sweep: Make
+) -> tuple[Report, Any]:
+    """A report with many equal figures, and its page."""
+    if "tied" not in opened:
+        report = with_ties(report_of(sweep(waits=[0, 20, 50, 100, 200])))
+        opened["tied"] = report, open_page([report])
+    return opened["tied"]
+
+
+def with_ties(report: Report) -> Report:
+    """Return the report with small whole figures: many equal, some missing, some without end."""
+    rng = np.random.default_rng(3)
+    configurations = []
+    for c in report.configurations:
+        figures: dict[str, float | None] = {n: float(rng.integers(1, 9)) for n in METRICS}
+        for name in rng.choice(list(METRICS), 8, replace=False):
+            figures[str(name)] = None if rng.random() < 0.5 else float("inf")
+        configurations.append(replace(c, figures=figures))
+    return replace(report, configurations=tuple(configurations))
+
+
+def places(report: Report, found: Sequence[Configuration]) -> list[int]:
+    """Return where configurations stand in the report; each has its own id."""
+    ids = [c.settings.configuration_id for c in report.configurations]
+    return [ids.index(c.settings.configuration_id) for c in found]
+
+
+def test_frontier_and_choice_in_the_page_are_those_of_the_analysis(
+    tied: tuple[Report, Any],
+) -> None:
+    report, page = tied
+    every = report.configurations
+    for x, y in (
+        ("output_tokens_per_s", "p95_e2e_ms"),
+        ("requests_per_s", "p99_ttft_ms"),
+        ("tokens_per_joule", "mean_queue_ms"),
+    ):
+        shown = page.evaluate(
+            """([x, y]) => { Object.assign(paretobench.state, { x, y });
+            return paretobench.frontiers(paretobench.points).flat().map(p => p.i); }""",
+            [x, y],
+        )
+        assert shown == places(report, find_frontier(every, throughput=x, latency=y)), (x, y)
+    goals = [
+        Goal(name="g", objective=objective, maximize=maximize, subject_to=subject_to)
+        for limit in np.arange(0.5, 10, 0.5).tolist()
+        for objective, maximize, subject_to in (
+            ("output_tokens_per_s", True, {"p95_e2e_ms": limit}),
+            ("energy_j", False, {"p95_e2e_ms": limit, "goodput_requests_per_s": 6.0}),
+            ("requests_per_s", True, {"p95_ttft_ms": limit, "mean_power_w": 0.5}),
+        )
+    ]
+    expected = [choose_operating_point(g, every, latency="p95_e2e_ms") for g in goals]
+    chosen = page.evaluate(
+        """goals => goals.map(goal => {
+        const { best, nearest } = paretobench.choose(goal, paretobench.points, "p95_e2e_ms");
+        return [best && best.i, best ? [] : nearest.map(n => [n.name, String(n.value)])]; })""",
+        [
+            {"objective": g.objective, "maximize": g.maximize, "subject_to": dict(g.subject_to)}
+            for g in goals
+        ],
+    )
+    assert any(p.configuration is None for p in expected)
+    for goal, point, (place, nearest) in zip(goals, expected, chosen, strict=True):
+        best = point.configuration
+        assert place == (None if best is None else places(report, [best])[0]), goal
+        values = [] if best else [(m.metric, m.value) for m in point.margins]
+        assert [(n, float(v.replace("Infinity", "inf"))) for n, v in nearest] == values, goal
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ("mean_power_w", "p95_e2e_ms"),
+        ("goodput_requests_per_s", "mean_power_w"),
+        ("p95_e2e_ms", "goodput_requests_per_s"),
+        ("sla_attainment", "tokens_per_joule"),
+    ],
+)
+def test_the_frontier_of_any_axes_goes_by_what_is_better_of_each(
+    tied: tuple[Report, Any], x: str, y: str
+) -> None:
+    report, page = tied
+    page.select_option("#axis-x", x)
+    page.select_option("#axis-y", y)
+    valid = [i for i, c in enumerate(report.configurations) if c.is_valid]
+    figures = [
+        [np.nan if (v := report.configurations[i].figures[n]) is None else v for n in (x, y)]
+        for i in valid
+    ]
+    better = [METRICS[n].better == "higher" for n in (x, y)]
+    expected = {valid[i] for i in non_dominated_indices(figures, better)}
+    shown = page.eval_on_selector_all(
+        "#front tr[data-point]", "rows => rows.map(r => +r.dataset.point)"
+    )
+    assert set(shown) == expected
+    assert f"{len(expected)} on the frontier" in page.inner_text("#shown")
+
+
+def test_what_only_describes_a_trial_has_no_frontier(swept: tuple[Report, Any]) -> None:
+    _, page = swept
+    page.select_option("#axis-y", "mean_batch_size")
+    assert page.locator("#front tr[data-point]").count() == 0
+    assert "mean batch size describes a trial and is no goal" in page.inner_text("#shown")
+
+
+def test_numbers_are_written_as_the_report_writes_them(
+    swept: tuple[Report, Any],
+) -> None:
+    _, page = swept
+    values = [0.0, 0.5, 2.125, 2.375, 12.25, 99.96, 100.5, 101.5, 0.3125, 1e-5, 1.25e-5, -3.14159]
+    values += [1234.5, 1e9, 999.4999, 0.00012345, *np.random.default_rng(1).lognormal(2, 5, 60)]
+    assert page.evaluate("v => v.map(paretobench.number)", values) == [number(v) for v in values]
+    shown = page.evaluate("v => v.map(x => paretobench.withUnit('p95_e2e_ms', x))", values)
+    assert shown == [with_unit("p95_e2e_ms", v) for v in values]
+    assert page.evaluate("[null, Infinity].map(paretobench.number)") == ["—", "∞"]
+
+
+def test_moving_the_limit_chooses_again_and_says_what_cannot_be_met(
+    swept: tuple[Report, Any],
+) -> None:
+    report, page = swept
+    least = min(c.figures["p95_e2e_ms"] for c in report.configurations if c.is_valid)
+
+    def starred(limit: float) -> tuple[str, list[int]]:
+        page.fill("#limit-0", str(limit))
+        at = "document.getElementById('plot').data[0].customdata"
+        frame = "new Promise(requestAnimationFrame)"
+        stars = page.evaluate(f"async () => {{ await {frame}; await {frame}; return {at}; }}")
+        return page.inner_text("#answer-0"), stars
+
+    for limit in (least, 450.0, 900.0):
+        goal = Goal(
+            name="chat",
+            objective="output_tokens_per_s",
+            maximize=True,
+            subject_to={"p95_e2e_ms": limit},
+        )
+        best = choose_operating_point(goal, report.configurations, latency="p95_e2e_ms")
+        assert best.configuration is not None
+        said, stars = starred(limit)
+        assert places(report, [best.configuration])[0] in stars
+        assert (
+            with_unit("output_tokens_per_s", best.configuration.figures["output_tokens_per_s"])
+            in said
+        )
+    said, stars = starred(least * 0.5)
+    assert f"the nearest that can be met is p95 E2E {with_unit('p95_e2e_ms', least)}" in said
+    assert len(stars) == 1  # that of `overnight` alone
+    page.focus("#slider-0")
+    page.keyboard.press("End")  # the loosest
+    assert "★" in page.inner_text("#answer-0")
+
+
+def test_a_filter_leaves_its_points_and_their_own_frontier(
+    swept: tuple[Report, Any],
+) -> None:
+    report, page = swept
+    page.click("[data-filter=wait] >> text='50 ms'")
+    kept = [c for c in report.configurations if c.settings.max_waiting_time_ms == 50]
+    front = find_frontier(kept, throughput=report.throughput, latency=report.latency)
+    assert page.inner_text("#shown").startswith(f"{len(kept)} of {len(report.configurations)} ")
+    assert page.locator("#front tbody tr").count() == len(front)
+    assert page.locator("#all tbody tr").count() == len(kept)
+
+
+def test_keys_alone_sort_a_table_and_open_a_point(
+    swept: tuple[Report, Any],
+) -> None:
+    _, page = swept
+    page.focus("#all th button[data-title='batch']")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert page.get_attribute("#all th:has([data-title=batch])", "aria-sort") == "descending"
+    first = page.locator("#all tbody tr").first
+    assert first.locator("td").first.inner_text() == "64"
+    page.focus("#all tbody tr[tabindex='0']")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "details"
+    assert page.inner_text("#details h3").startswith("batch 64")
+    assert "raw files of this trial are not at hand" in page.inner_text("#chart-latency")
+    page.evaluate("document.querySelector('#all tr[data-point=\"0\"]').click()")
+    shown = page.evaluate("document.getElementById('chart-latency').data[0].x")
+    assert (shown[0], shown[-1]) == (100, 400)
+    unnamed = page.evaluate(
+        """[...document.querySelectorAll("button, select, input")].filter(e => e.tabIndex < 0
+        || !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).map(e => e.outerHTML)"""
+    )
+    assert unnamed == []
+    page.focus("#plot")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("paretobench.state.selected.i") != 0
+
+
+_EVIL = "</script><img src=x onerror=alert(1)>\"'><a href=javascript:alert(2)>&amp;<b>"
+
+
+def test_text_from_scenarios_and_errors_does_nothing(
+    open_page: Make, report_of: Make, mixed: Make, mixed_about: Make
+) -> None:
+    about = mixed_about()
+    goals = {_EVIL: about.pop("goals")["mixed"]}
+    classes = {"chat": {}, _EVIL: {}}
+    points = [
+        mixed(batch=b, variant=v, reason=_EVIL, verdict=verdict, classes=classes, workload=_EVIL)
+        for b, v, verdict in ((8, _EVIL, "valid"), (16, "b", "valid"), (32, _EVIL, "failed"))
+    ]
+    about["sections"]["classes"][_EVIL] = {"share": 0.1, "latency_sla_ms": None}
+    about["objectives"] = {"throughput": "output_tokens_per_s", "latency": "chat.p95_e2e_ms"}
+    about["variants"] = [_EVIL, "b"]
+    report = report_of(points, name=_EVIL, goals=goals, model=_EVIL, **about)
+    page = open_page([report, report], [_EVIL, "b"])
+    page.select_option("#class", f"={_EVIL}")
+    page.click("#all tbody tr[data-point='2']")
+    page.evaluate("Plotly.Fx.hover('plot', [{ curveNumber: 0, pointNumber: 0 }])")
+    page.fill("#limit-0", "1")
+    added = (
+        "document.querySelectorAll('img, iframe, object, svg a[*|href], main a, header a').length"
+    )
+    assert page.evaluate(added) == 0
+    assert _EVIL in page.inner_text("#details h3")
+    assert page.evaluate("document.title").endswith(f"{_EVIL} and b")
+    assert page.faults == []
+
+
+def test_a_phone_reads_it_without_scrolling_sideways_in_either_theme(
+    open_page: Make, report_of: Make, sweep: Make
+) -> None:
+    reports = [report_of(sweep(), folder="a"), report_of(sweep(step_ms=7.0), folder="b")]
+    page = open_page(
+        reports,
+        ["before", "after"],
+        viewport={"width": 375, "height": 812},
+        color_scheme="dark",
+        has_touch=True,
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    paper = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(paper) == "rgb(20, 23, 28)"
+    page.click("#theme")
+    assert page.evaluate(paper) == "rgb(255, 255, 255)"
+    names = page.evaluate(
+        "document.getElementById('plot').data.filter(t => t.showlegend !== false).map(t => t.name)"
+    )
+    assert {"before", "after"} <= set(names)
+    colours = page.evaluate(
+        """document.getElementById('plot').data.filter(t => t.mode === 'lines')
+        .map(t => t.line.color)"""
+    )
+    assert len(set(colours)) == 2
+    assert page.faults == []
+
+
+def test_a_run_with_nothing_valid_says_why(open_page: Make, report_of: Make, point: Make) -> None:
+    failed = point(batch=8, verdict="failed", reason="the worker died")
+    page = open_page([report_of([failed])])
+    assert "the worker died" in page.inner_text("header")
+    assert "none meets" in page.inner_text("#goals") or "no valid" in page.inner_text("#goals")
+    assert page.faults == []
+
+
+def test_a_browser_that_cannot_unpack_the_data_is_told_so(
+    open_page: Make, report_of: Make, point: Make
+) -> None:
+    page = open_page([report_of([point(batch=8)])], script="delete window.DecompressionStream")
+    assert "lacks DecompressionStream" in page.inner_text("#broken")
+
+
+def test_the_browser_is_forbidden_network_and_foreign_scripts(swept: tuple[Report, Any]) -> None:
+    _, page = swept
+    refused = """attempt => new Promise(done => {
+        const heard = event => done(event.effectiveDirective);
+        document.addEventListener("securitypolicyviolation", heard, { once: true });
+        if (attempt === "fetch") return fetch("http://127.0.0.1:9/").catch(() => {});
+        const script = document.createElement("script");
+        script.textContent = "1";
+        document.body.append(script);
+    })"""
+    assert page.evaluate(refused, "fetch") == "connect-src"
+    assert page.evaluate(refused, "script") == "script-src-elem"
