@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from paretobench import SCHEMA_VERSION
+from paretobench.core.columns import RequestColumns, StepColumns
 from paretobench.core.errors import RunFolderError
 from paretobench.core.points import Settings
 from paretobench.core.values import (
     LimitChange,
     Outcome,
-    RequestRecord,
-    StepRecord,
     TelemetrySample,
     Trace,
     Window,
@@ -49,8 +48,8 @@ class RunFolder:
             summary = json.loads((folder / "summary.json").read_text())
             window = summary["window"]
             return Settings(**summary["settings"]), Trace(
-                requests=tables.read_records(folder / "requests.parquet", RequestRecord),
-                steps=tables.read_records(folder / "steps.parquet", StepRecord),
+                requests=tables.read_columns(folder / "requests.parquet", RequestColumns),
+                steps=tables.read_columns(folder / "steps.parquet", StepColumns),
                 telemetry=tables.read_records(folder / "telemetry.parquet", TelemetrySample),
                 limit_changes=tables.read_records(changes, LimitChange) if changes.exists() else (),
                 window=None if window is None else Window(**window),
