@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from paretobench.analysis.counts import DTYPE_BYTES, ModelCounts, prefill_work
 from paretobench.analysis.limits import rates_of, step_limit
 from paretobench.core.ceilings import Ceilings
-from paretobench.core.values import RequestRecord
+from paretobench.core.columns import RequestColumns
 
 Values = NDArray[np.float64]
 Lengths = NDArray[np.int64]  # [requests, 2]: prompt tokens, output tokens
@@ -36,14 +35,10 @@ class RequestWork:
     arithmetic_roots: Values
 
 
-def served_lengths(requests: Sequence[RequestRecord]) -> Lengths:
+def served_lengths(requests: RequestColumns) -> Lengths:
     """Return prompt and output tokens of the measured requests that were served, [requests, 2]."""
-    lengths = [
-        (r.prompt_tokens, r.output_tokens)
-        for r in requests
-        if r.measured and r.status == "finished"
-    ]
-    return np.array(lengths, dtype=np.int64).reshape(len(lengths), 2)
+    served = requests.measured & requests.status.says("finished")
+    return np.stack((requests.prompt_tokens[served], requests.output_tokens[served]), axis=1)
 
 
 def request_work(lengths: Lengths, counts: ModelCounts, ceilings: Ceilings) -> RequestWork | None:
