@@ -114,15 +114,15 @@ def _sign_among(
     return ""
 
 
-def _sign_of_growth(
-    settings: Settings, requests: RequestColumns, admitted: RequestColumns
-) -> str:
+def _sign_of_growth(settings: Settings, requests: RequestColumns, admitted: RequestColumns) -> str:
     """Return what shows that the backlog grows without end, empty where nothing does."""
     if settings.rate_profile is None:
         trend = _rank_trend(admitted)
         rose = f"waits rose throughout (rank correlation {trend:.2f})"
         return rose if trend > _TREND else ""
-    rate = _backlog_rate(requests, admitted, min_requests=_BACKLOG_BATCHES * settings.max_batch_size)
+    rate = _backlog_rate(
+        requests, admitted, min_requests=_BACKLOG_BATCHES * settings.max_batch_size
+    )
     offered = settings.offered_requests_per_s
     if rate is None or offered is None or rate >= offered:
         return ""

@@ -64,20 +64,24 @@ def mean_interval(series: NDArray[np.float64], *, most: float = math.inf) -> Int
 
 
 def percentile_interval(
-    samples: NDArray[np.float64], share: float, ordered: NDArray[np.float64]
+    samples: NDArray[np.float64], share: float, ordered: NDArray[np.float64] | None = None
 ) -> Interval | None:
-    """Return the interval of a percentile; None for fewer than 16 samples. `ordered` are sorted.
+    """Return the interval of a percentile; None for fewer than 16 samples.
+
+    `ordered` are the samples sorted, where these are at hand.
 
     How large a share of the samples lies below the percentile is a mean, whose error the blocks
     give; the interval runs between the percentiles of the share's interval (Woodruff 1952). Its
     upper end is infinite where that share exceeds 1: too few samples lie beyond to bound it.
 
     >>> batches = np.repeat([1.0, 2.0, 1.0, 2.0], 8)  # alike within: the top is a tie
-    >>> percentile_interval(batches, 95, np.sort(batches)).high
+    >>> percentile_interval(batches, 95).high
     inf
     """
     if samples.size < FEWEST_SAMPLES:
         return None
+    if ordered is None:
+        ordered = np.sort(samples)
     value = percentile_of_sorted(ordered, share)
     assert value is not None
     # a batch ends as one: where those at the percentile are alike, what is below them varies

@@ -66,7 +66,9 @@ def utilisation(
     counts, ceilings, window = conditions.counts, conditions.ceilings, trace.window
     if counts is None or ceilings is None or window is None or window.duration_s <= 0:
         return None
-    return _of_steps(StepColumns.of(trace.steps), window, 1.0 - (busy_fraction or 0.0), counts, ceilings)
+    return _of_steps(
+        StepColumns.of(trace.steps), window, 1.0 - (busy_fraction or 0.0), counts, ceilings
+    )
 
 
 def _of_steps(
@@ -101,4 +103,3 @@ def _of_steps(
         ),
         idle=max(0.0, idle),
     )
-

@@ -69,9 +69,7 @@ def steps_in_window(
     }
 
 
-def _one_engine(
-    steps: StepColumns, window: Window, max_batch_size: int
-) -> dict[str, float | None]:
+def _one_engine(steps: StepColumns, window: Window, max_batch_size: int) -> dict[str, float | None]:
     inside = _seconds_inside(steps, window)
     busy_s = float(inside.sum())
     figures: dict[str, float | None] = {"busy_fraction": busy_s / window.duration_s}
