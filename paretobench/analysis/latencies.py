@@ -29,7 +29,9 @@ def time_per_output_token_s(requests: RequestColumns) -> Floats:
     """Return (e − f)/(n − 1) in seconds; NaN for n = 1, inf where nothing was delivered."""
     taken_s = inf_if_none(requests.finished_s - requests.first_token_s)
     gaps = requests.output_tokens - 1
-    return np.divide(taken_s, gaps, out=np.full(len(requests), np.nan), where=gaps > 0)
+    each_s: Floats = np.full(len(requests), np.nan)
+    np.divide(taken_s, gaps, out=each_s, where=gaps > 0)
+    return each_s
 
 
 def wait_s(requests: RequestColumns) -> Floats:

@@ -229,9 +229,7 @@ class _Budget:
         of_memory = np.where(possible, self.memory_roots**2 / spare_s, np.inf)
         spare_s = np.maximum(steps_s, _TINY_S)
         of_arithmetic = np.where(possible, self.arithmetic_roots**2 / spare_s, np.inf)
-        return self._charged(
-            max(self._least_sum(c, num_kept) for c in (of_memory, of_arithmetic))
-        )
+        return self._charged(max(self._least_sum(c, num_kept) for c in (of_memory, of_arithmetic)))
 
     def _least_sum(self, costs: Values, num_kept: int) -> float:
         """Return the sum of what so many requests cost, those that cost least."""
@@ -239,7 +237,8 @@ class _Budget:
         until = np.cumsum(self.counts[order])
         last = int(np.searchsorted(until, num_kept))
         whole = float(self.counts[order[:last]] @ costs[order[:last]])
-        return whole + (num_kept - float(until[last - 1] if last else 0.0)) * costs[order[last]]
+        rest = num_kept - float(until[last - 1] if last else 0.0)
+        return whole + rest * float(costs[order[last]])
 
     def mean_charge_s(self, latency_s: float) -> float:
         """Return the charge where the requests keep a latency in the mean."""

@@ -22,9 +22,10 @@ _MOST_BITS = 10  # of a length, where they are too many
 class RequestWork:
     """What requests cost at least, in seconds of one device; arrays are [shapes].
 
-    Requests of equal lengths are one shape, of which there are `counts`. `own_s` is the moving of everything but weights, `arithmetic_s` all FLOPs, `alone_s` the decode
-    steps of a request that has the device to itself. `memory_roots` and `arithmetic_roots` sum the
-    square roots of what its decode rows move and compute.
+    Requests of equal lengths are of one shape, of which there are `counts`. `own_s` is the moving
+    of everything but weights, `arithmetic_s` all FLOPs, `alone_s` the decode steps of a request
+    that has the device to itself. `memory_roots` and `arithmetic_roots` sum the square roots of
+    what its decode rows move and compute.
     """
 
     weights_s: float

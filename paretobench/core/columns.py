@@ -10,8 +10,20 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, Union, overload
-from typing import get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +46,17 @@ class Shape(NamedTuple):
     is_listed: bool
 
 
-@cache
 def shapes_of(kind: type[Any]) -> Mapping[str, Shape]:
     """Return the shape of each field of a record, in order.
 
     >>> shapes_of(RequestRecord)["admitted_s"]
     Shape(base=<class 'float'>, is_optional=True, is_listed=False)
     """
+    return _shapes_of(kind)  # type: ignore[arg-type]  # every class has a hash
+
+
+@cache
+def _shapes_of(kind: type[Any]) -> Mapping[str, Shape]:
     hints = get_type_hints(kind)
     return {each.name: _shape(hints[each.name]) for each in fields(kind)}
 
@@ -75,7 +91,8 @@ class Texts:
         """Return where the column says `name`."""
         known = name is None or name in self.names
         code = _NONE if name is None else self.names.index(name) if known else len(self.names)
-        return self.codes == code
+        says: Bools = self.codes == code
+        return says
 
     def present(self) -> list[str | None]:
         """Return what stands in the column, each once, in the order of first use.

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from paretobench.core.columns import Column, Columns, Lists, Shape, Texts, column_of, shapes_of
+from paretobench.core.columns import (
+    Column,
+    Columns,
+    Floats,
+    Lists,
+    Shape,
+    Texts,
+    column_of,
+    shapes_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,19 +46,23 @@ def write_columns(path: Path, columns: Columns[Any]) -> None:
     _write(path, {name: _to_arrow(getattr(columns, name), shape) for name, shape in shapes.items()})
 
 
-def read_records(path: Path, kind: type[R]) -> tuple[R, ...]:
-    """Return the records that `write_records` wrote; a field that an earlier version did not know
-    has its default. Raises OSError, ValueError or TypeError if it cannot."""
-    table = _read(path, kind)
+def read_records(path: Path, kind: type[R], *, complete: bool = False) -> tuple[R, ...]:
+    """Return the records that `write_records` wrote.
+
+    A field that an earlier version did not know has its default, unless the file must be
+    `complete`. Raises MissingColumnsError where a column is not there that must be, another
+    ValueError or OSError where the file is damaged.
+    """
+    table = _read(path, kind, complete=complete)
     columns = {name: column.to_pylist() for name, column in table.items()}
     rows = zip(*columns.values(), strict=True)
     return tuple(kind(**dict(zip(columns, row, strict=True))) for row in rows)
 
 
-def read_columns(path: Path, kind: type[C]) -> C:
+def read_columns(path: Path, kind: type[C], *, complete: bool = False) -> C:
     """Return the columns of a file of records, under the same conditions as `read_records`."""
     shapes = shapes_of(kind.kind)
-    table = _read(path, kind.kind)
+    table = _read(path, kind.kind, complete=complete)
     size = len(next(iter(table.values())))
     columns: dict[str, Column] = {}
     for name, default in _defaults(kind.kind).items():
@@ -69,29 +82,29 @@ def _write(path: Path, columns: Mapping[str, Any]) -> None:
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
-def _read(path: Path, kind: type[Any]) -> dict[str, pa.ChunkedArray]:
-    """Return the columns of a file that are fields of `kind`, each of the type that it must have."""
+def _read(path: Path, kind: type[Any], *, complete: bool) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of a file that are fields of `kind`, each of the type it must have."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except pa.ArrowException as error:  # some of these are no ValueError
-        raise ValueError(f"{path.name}: {error}") from error
-    shapes, defaults = shapes_of(kind), _defaults(kind)
+        raise ValueError(str(error)) from error
+    shapes, defaults = shapes_of(kind), {} if complete else _defaults(kind)
     missing = [name for name in shapes if name not in table.column_names and name not in defaults]
     if missing:
-        raise MissingColumns(f"{path.name} has no column {', '.join(missing)}")
+        raise MissingColumnsError(f"there is no column {', '.join(missing)}")
     found = {name: table.column(name) for name in shapes if name in table.column_names}
     for name, column in found.items():
         if column.type != _arrow_type(shapes[name]):
-            raise ValueError(f"{path.name}: column {name} holds {column.type}")
+            raise ValueError(f"column {name} holds {column.type}")
         if column.null_count and not shapes[name].is_optional:
-            raise ValueError(f"{path.name}: column {name} has gaps")
+            raise ValueError(f"column {name} has gaps")
     return found
 
 
-class MissingColumns(ValueError):
+class MissingColumnsError(ValueError):
     """A file lacks columns: a version that did not know them wrote it, or it is damaged."""
 
 
@@ -134,5 +147,5 @@ def _from_arrow(column: pa.ChunkedArray, shape: Shape) -> Column:
         coded = column.combine_chunks().dictionary_encode()
         codes = np.asarray(pc.fill_null(coded.indices, -1), dtype=np.int32)
         return Texts(codes, tuple(coded.dictionary.to_pylist()))
-    values = column.to_numpy()
+    values: Floats = column.to_numpy()
     return values.astype(np.float64) if shape.is_optional else values
