@@ -147,5 +147,5 @@ def _from_arrow(column: pa.ChunkedArray, shape: Shape) -> Column:
         coded = column.combine_chunks().dictionary_encode()
         codes = np.asarray(pc.fill_null(coded.indices, -1), dtype=np.int32)
         return Texts(codes, tuple(coded.dictionary.to_pylist()))
-    values: Floats = column.to_numpy()
-    return values.astype(np.float64) if shape.is_optional else values
+    plain: Floats = column.to_numpy()
+    return plain.astype(np.float64) if shape.is_optional else plain
