@@ -54,7 +54,11 @@ def read_records(path: Path, kind: type[R], *, complete: bool = False) -> tuple[
     ValueError or OSError where the file is damaged.
     """
     table = _read(path, kind, complete=complete)
-    columns = {name: column.to_pylist() for name, column in table.items()}
+    shapes = shapes_of(kind)
+    columns = {
+        name: list(map(tuple, column.to_pylist())) if shapes[name].is_listed else column.to_pylist()
+        for name, column in table.items()
+    }
     rows = zip(*columns.values(), strict=True)
     return tuple(kind(**dict(zip(columns, row, strict=True))) for row in rows)
 
