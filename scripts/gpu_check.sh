@@ -11,9 +11,11 @@
 #   limits    `paretobench limits`, and the steps of sweep-8b held against them
 #   bench     the runner beside `generate`
 #   sweep-1b  batch_size_curve with Llama 3.2 1B's shape
+#   compare   scenarios/ci.yaml as CI measures it, twice, the second like the first, and `compare` of
+#             the two (must not be a regression); then three interleaved pairs of it against itself
 #   policies  static against continuous, an engine a class, variants; not measured twice
 #   adaptive  the controllers; not measured twice
-# Each further call can take two or so: `bench sweep-1b`, then `policies`, then `adaptive`.
+# Each further call can take two or so: `bench sweep-1b`, then `compare`, `policies`, `adaptive`.
 #
 # Needs python3 with the dependencies importable (PYTHON names another interpreter). Leaves at most
 # eight files in OUTPUT_DIR, so that they are easily carried away: summary.md; doctor.json; the
@@ -32,7 +34,7 @@ readonly MAX_ARCHIVE_BYTES=$((15 * 1024 * 1024))
 
 readonly MAX_PICTURES=4   # with the other files at most eight
 
-readonly ALL_PARTS=(doctor tests sweep-8b limits bench sweep-1b policies adaptive)
+readonly ALL_PARTS=(doctor tests sweep-8b limits bench sweep-1b compare policies adaptive)
 readonly DEFAULT_PARTS=(doctor tests sweep-8b limits) # what fits into the time
 readonly FORMATS=(triton vllm torchserve ray-serve bentoml yaml)
 
@@ -176,7 +178,7 @@ write_summary() {
     printf '%s\n' ${rows[@]+"${rows[@]}"}
     echo
     for log in "$work"/{doctor,gpu-tests,gpu-tests-alone,limits,bench}.txt "$work"/sweep-*.txt \
-      "$work"/verify-*.txt "$work"/emit-*.txt; do
+      "$work"/verify-*.txt "$work"/emit-*.txt "$work"/compare*.txt; do
       [[ ! -f $log ]] || printf '## %s\n\n```\n%s\n```\n\n' "${log##*/}" "$(tail -n 30 -- "$log")"
     done
     echo "$failures failed or skipped, $SECONDS s in all."
@@ -229,6 +231,18 @@ fi
   --rounds 2 --steps 24 --prefill 4x1024 --output-dir "$work/bench"
 llama_1b=(--model llama-3.2-1b --dtype bfloat16)
 ! wanted sweep-1b || sweep 1b scenarios/batch_size_curve.yaml 170 "${llama_1b[@]}" --repeats 2
+if wanted compare; then
+  sweep ci scenarios/ci.yaml 120 "${llama_1b[@]}"
+  sweep ci_again scenarios/ci.yaml 100 "${llama_1b[@]}" --like "$work/ci"
+  run_part "compare a with a" 40 "$work/compare.txt" "0 3" "$python" -m paretobench \
+    compare "$work/ci" "$work/ci_again" --output-dir "$work/compare"
+  # the same command on both sides: whatever it finds is noise
+  pair=("$python" -m paretobench sweep scenarios/ci.yaml --device cuda "${llama_1b[@]}"
+    --repeats 1 --max-batch-size 1,8,32)
+  run_part "compare pairs" 300 "$work/compare-pairs.txt" "0 3" "$python" -m paretobench \
+    compare --run-pairs 3 --baseline-cmd "${pair[*]@Q}" --candidate-cmd "${pair[*]@Q}" \
+    --output-dir "$work/pairs"
+fi
 if wanted policies; then
   once=(--repeats 1 --no-confirm)
   sweep longest_request scenarios/longest_request.yaml 130 "${llama_1b[@]}" "${once[@]}" \

@@ -1,7 +1,8 @@
 """The command line: the only place that prints, catches errors and exits.
 
-Exit codes: 0 done, 1 an operating point cannot be met, 2 bad input, 3 incomplete, 4 environment
-unfit, 130 interrupted. Results go to stdout, progress and warnings to stderr.
+Exit codes: 0 done or passed, 1 regression or a goal not met, 2 bad input, 3 incomplete or
+inconclusive, 4 environment unfit or not comparable, 130 interrupted; what they mean for each
+command stands in `exit_codes`. Results go to stdout, progress and warnings to stderr.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import typer
 
 from paretobench.cli import compare, doctor, emit, limits, report, simulate, sweep, validate, verify
+from paretobench.cli.exit_codes import say_in_help
 from paretobench.core.errors import ParetoBenchError
 
 app = typer.Typer(
@@ -32,6 +34,7 @@ app.command("limits")(limits.limits)
 app.command("doctor")(doctor.doctor)
 app.command("validate")(validate.validate)
 app.command("schema")(validate.schema)
+say_in_help(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -32,7 +32,9 @@ def simulate(
     seed: options.Seed = None,
     repeats: options.Repeats = None,
     no_confirm: options.NoConfirm = False,
-    output_dir: options.OutputDir = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Run folder to write. [default: results/<name>-simulated]")
+    ] = None,
     resume: options.Resume = False,
     json_output: options.Json = False,
 ) -> None:

@@ -36,11 +36,7 @@ def verify(
     ] = None,
     json_output: options.Json = False,
 ) -> None:
-    """Measure an operating point's configuration again for longer, and say whether it holds.
-
-    Exit code 0: it holds; 1: it does not; 3: too little was measured to say; 4: this is another
-    system than the run's.
-    """
+    """Measure an operating point's configuration again for longer, and say whether it holds."""
     from paretobench.analysis import verification
     from paretobench.analysis.sla import service_levels
     from paretobench.cli.outcome import warn_damaged

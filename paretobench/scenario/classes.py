@@ -36,14 +36,24 @@ class TrafficClass(StrictModel):
     """
 
     share: Annotated[float, Field(gt=0, le=1)]
+    """The share of the requests that are of this class; shares sum to 1."""
     prompt_tokens: Lengths
+    """Lengths of the prompts."""
     output_tokens: Lengths
+    """Lengths of the answers; each request is served to its own."""
     batching: ClassBatchingSection | None = None
+    """The class's own limits, where it has a queue or an engine of its own."""
     priority: Priority = "normal"
+    """Who goes first: a word (low is 0, normal 1, high 2) or a number, higher first."""
     latency_sla_ms: Positive | None = None
+    """What the E2E latency of one request must keep to."""
     ttft_sla_ms: Positive | None = None
+    """What the time to the first token of one request must keep to."""
     tpot_sla_ms: Positive | None = None
+    """What the time per output token of one request must keep to."""
     device_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The engine's share of the device under arrangement `separate`; every class names one, or
+    none does."""
 
     @property
     def rank(self) -> int:

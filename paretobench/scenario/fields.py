@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.annotated_handlers import GetJsonSchemaHandler
@@ -35,10 +36,21 @@ def one_of(known: Iterable[str], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def listed(known: Iterable[str]) -> Any:
+    """Return what lists the known names in the JSON schema, for editors and the reference."""
+    return WithJsonSchema({"type": "string", "enum": list(known)})
+
+
 class StrictModel(BaseModel):
     """Refuses unknown keys with the nearest known one, and values of another type."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # the schema says what a key means, and so does its page
+    )
 
     @model_validator(mode="before")
     @classmethod

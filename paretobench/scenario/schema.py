@@ -40,7 +40,9 @@ class PerSlot(StrictModel):
     """A number of requests that grows with the batch size."""
 
     per_slot: Annotated[int, Field(ge=1)]
+    """Requests for each batch slot."""
     minimum: Annotated[int, Field(ge=1)] = 1
+    """At least so many."""
 
 
 class Precision(StrictModel):
@@ -50,14 +52,23 @@ class Precision(StrictModel):
     """
 
     throughput: HalfWidth | None = None
+    """Of the objective's throughput."""
     mean_e2e: HalfWidth | None = None
+    """Of mean E2E latency."""
     p50_e2e: HalfWidth | None = None
+    """Of p50 E2E latency."""
     p95_e2e: HalfWidth | None = None
+    """Of p95 E2E latency."""
     p99_e2e: HalfWidth | None = None
+    """Of p99 E2E latency."""
     mean_ttft: HalfWidth | None = None
+    """Of mean TTFT."""
     p95_ttft: HalfWidth | None = None
+    """Of p95 TTFT."""
     mean_tpot: HalfWidth | None = None
+    """Of mean TPOT."""
     p95_tpot: HalfWidth | None = None
+    """Of p95 TPOT."""
 
 
 class Measure(StrictModel):
@@ -73,19 +84,31 @@ class Measure(StrictModel):
         Annotated[Annotated[int, Field(ge=1)], Tag("number")] | Annotated[PerSlot, Tag("per_slot")],
         Discriminator(lambda v: "per_slot" if isinstance(v, dict | PerSlot) else "number"),
     ] = PerSlot(per_slot=6, minimum=32)
+    """Requests measured in a trial, each served to its end."""
     warmup: Annotated[
         Annotated[Literal["auto", "quick"], Tag("word")]
         | Annotated[Annotated[int, Field(ge=0)], Tag("number")],
         Discriminator(lambda v: "word" if isinstance(v, str) else "number"),
     ] = "auto"
+    """What is served before the window: `auto` by rule, `quick` 10% and a full batch, or a
+    number of requests."""
     repeats: Annotated[int, Field(ge=1)] = 1
+    """How often every configuration is measured, with other arrivals and lengths each time."""
     precision: Precision | None = None
+    """How narrow the intervals must be; configurations are repeated until theirs are."""
     max_repeats: Annotated[int, Field(ge=1)] = 10
+    """Ends that: at most so many repeats."""
     budget_s: Annotated[float, Field(gt=0)] | None = None
+    """Ends that: no further repeat begins after so many seconds of measuring."""
     confirm: bool = True
+    """Whether what stands on the frontier is measured again with fresh seeds, and those figures
+    published."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of schedules, prompts and the order of trials."""
     min_duration_s: Annotated[float, Field(ge=0)] = 0.0
+    """Arrivals go on at least so long."""
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """Ends a trial that does not get done."""
 
     @model_validator(mode="after")
     def _precision_can_be_met(self) -> Measure:
@@ -112,16 +135,23 @@ class Objectives(StrictModel):
     `latency_cap`, in the unit of the latency (ms)."""
 
     throughput: Annotated[str, _metric("higher")] = "output_tokens_per_s"
+    """The metric of the frontier's one axis; of one class: `chat.output_tokens_per_s`."""
     latency: Annotated[str, _metric("lower")] = "p95_e2e_ms"
+    """The metric of the other axis."""
     latency_cap: Annotated[float, Field(gt=0)] = 10_000.0
+    """With throughput 0 the reference point of the hypervolume, in the unit of the latency."""
 
 
 class OperatingPointGoal(StrictModel):
     """What an operating point maximises (or minimises), and what it must keep to."""
 
     maximize: MetricName | None = None
+    """The metric to maximise."""
     minimize: MetricName | None = None
+    """The metric to minimise."""
     subject_to: dict[MetricName, float] = Field(default_factory=dict)
+    """Limits by metric, in the metric's unit: at most where lower is better, at least where
+    higher is."""
 
     @model_validator(mode="after")
     def _one_goal(self) -> OperatingPointGoal:
@@ -141,29 +171,44 @@ class Sla(StrictModel):
     """What one request must keep to, to count as good; each limit in milliseconds."""
 
     e2e_ms: Annotated[float, Field(gt=0)] | None = None
+    """E2E latency of one request."""
     ttft_ms: Annotated[float, Field(gt=0)] | None = None
+    """Time to its first token."""
     tpot_ms: Annotated[float, Field(gt=0)] | None = None
+    """Time per output token after the first."""
 
 
 _OF_AN_SLA = ("sla_attainment", "goodput_requests_per_s")
 
 
 class Scenario(StrictModel):
-    """A validated scenario. Exactly one of `model` and `runner` is given, or several of it, and
+    """What to measure. Exactly one of `model` and `runner` is given, or several of it, and
     exactly one of `workload` and `classes`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """Names the run folder, `results/<name>`."""
     description: str = ""
+    """One sentence for the report."""
     model: OneOrNamed[Model] | None = None
+    """The model to run, or several: a curve each."""
     runner: OneOrNamed[LatencyModel] | None = None
+    """In place of `model`: a step-time model, for `simulate`."""
     workload: Workload | None = None
+    """What requests look like."""
     classes: dict[ClassName, TrafficClass] = Field(default_factory=dict)
+    """In place of `workload`: kinds of requests by name, for mixed traffic."""
     batching: Batching
+    """How requests are grouped."""
     load: Swept[Load]
+    """How requests arrive."""
     measure: Measure = Measure()
+    """How much to measure."""
     objectives: Objectives = Objectives()
+    """The two axes of the frontier."""
     operating_points: dict[str, OperatingPointGoal] = Field(default_factory=dict)
+    """By name, what each use wants and must keep to."""
     sla: Sla = Sla()
+    """What one request must keep to, to count as good."""
 
     @model_validator(mode="after")
     def _one_system(self) -> Scenario:

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from paretobench.scenario.fields import StrictModel, one_of
+from paretobench.scenario.fields import StrictModel, listed, one_of
 from paretobench.scenario.presets import PRESETS
 from paretobench.scenario.traffic import Milliseconds
 from paretobench.scenario.variants import NAME_PATTERN, SWEPT_MODEL_KEYS, combinations, named
@@ -39,8 +39,10 @@ VariantName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
 def _allow_lists(schema: dict[str, Any]) -> None:
     properties = schema["properties"]
     for key in SWEPT_MODEL_KEYS:
-        one = properties[key]
-        properties[key] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        one = dict(properties[key])
+        told = {k: one.pop(k) for k in ("title", "description", "default") if k in one}
+        several = {"type": "array", "items": one, "minItems": 1}
+        properties[key] = {"anyOf": [one, several], **told}
 
 
 class Model(StrictModel):
@@ -52,19 +54,35 @@ class Model(StrictModel):
     model_config = ConfigDict(json_schema_extra=_allow_lists)
 
     name: VariantName | None = None
-    preset: Annotated[str, one_of(PRESETS, "preset")] | None = None
+    """What a scenario of several calls this one; without it, what sets it apart."""
+    preset: Annotated[str, one_of(PRESETS, "preset"), listed(PRESETS)] | None = None
+    """A shape with random weights; speed does not depend on the weights' values."""
     path: str | None = None
+    """A checkpoint folder (safetensors only), relative to the file."""
     hub: str | None = None
+    """A hub id. Code that comes with a model is never run."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision; `auto` is bfloat16 on a GPU, float32 on a CPU."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """Where it runs; `auto` takes the GPU if there is one."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of a preset's weights."""
     threads: auto_or(Annotated[int, Field(ge=1)]) = "auto"  # type: ignore[valid-type]
+    """CPU threads of the worker; `auto`: all that it may use."""
     omp_wait_policy: Literal["bounded_spin", "passive", "active"] = "bounded_spin"
+    """How the worker's OpenMP team waits between two operations."""
     backend: Literal["auto", "fused", "transformers"] = "auto"
+    """`fused`: this project's decoder, for the Llama and Qwen3 families. `transformers`: any
+    causal LM of transformers. `auto`: fused where it can."""
     attention: Literal["auto", "triton", "sdpa"] = "auto"
+    """Kernels of decode rows; `auto`: Triton on a GPU, C++ on a CPU, `sdpa` where neither runs."""
     cuda_graphs: AutoOrBool = "auto"
+    """Whether decode steps are replayed from recorded graphs; `auto`: on a GPU with the fused
+    decoder."""
     compile: AutoOrBool = "auto"
+    """Whether the small operations between matrix products are compiled; `auto`: where it works."""
     quantization: Literal["int8", "fp8"] | None = None
+    """Weights of the decoder's layers in this precision; fused decoder. On a CPU `int8` alone."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -77,8 +95,11 @@ class PrefillTimes(StrictModel):
     """Time a step takes for the prompts that join it."""
 
     base_ms: Milliseconds = 0.0
+    """Of any step that computes prompts."""
     per_sequence_ms: Milliseconds = 0.0
+    """For each prompt worked on."""
     per_token_ms: Milliseconds = 0.0
+    """For each of their tokens."""
 
 
 def _row_count(key: Any) -> Any:
@@ -96,9 +117,13 @@ class DecodeTimes(StrictModel):
     """
 
     base_ms: Milliseconds = 0.0
+    """Of any step that decodes."""
     per_sequence_ms: Milliseconds = 0.0
+    """For each row."""
     per_kv_token_ms: Milliseconds = 0.0
+    """For each token in the rows' caches."""
     by_batch_size: Annotated[dict[RowCount, Milliseconds], Field(min_length=1)] | None = None
+    """Time by number of rows, linear between; in place of `base_ms` and `per_sequence_ms`."""
 
     @model_validator(mode="after")
     def _one_form(self) -> DecodeTimes:
@@ -117,10 +142,15 @@ class LatencyModel(StrictModel):
     """
 
     name: VariantName | None = None
+    """What a scenario of several calls this one."""
     kind: Literal["latency_model"]
+    """The runner."""
     prefill: PrefillTimes
+    """What computing prompts takes."""
     decode: DecodeTimes
+    """What decoding takes."""
     mixed_saving_ms: Milliseconds = 0.0
+    """By how much a step that does both is shorter than the sum of the two."""
 
     @model_validator(mode="after")
     def _takes_time(self) -> LatencyModel:

@@ -25,7 +25,7 @@ from paretobench.targets.measured import worker_target
 from paretobench.targets.simulated import SimulatedTarget, simulated_target
 from paretobench.targets.worker_target import WorkerTarget
 
-_OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage")
+_OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage", "schedule_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

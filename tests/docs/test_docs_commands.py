@@ -1,0 +1,91 @@
+"""Every command that the documentation gives runs, word for word, and exits as it should."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import commands, named
+from typer.main import get_command
+
+from paretobench.cli import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+# command -> why no test runs it here; one that no page gives any more fails
+NOT_RUN = {
+    "pip install -c constraints.txt -e .": ".ci/run runs it, word for word",
+    "pip install -c constraints.txt -e '.[test]'": ".ci/run runs it, word for word",
+    "pytest": ".ci/run runs it, word for word",
+    "pip install -c constraints.txt -e '.[docs]'": ".ci/run installs it with '.[dev]'",
+    "mkdocs serve": "does not end; .ci/run builds the site",
+    'paretobench compare --run-pairs 5 --baseline-cmd "../base/.venv/bin/paretobench sweep '
+    'scenarios/ci.yaml" --candidate-cmd "paretobench sweep scenarios/ci.yaml"': "starts ten "
+    "sweeps in processes of their own",
+    "nvidia-cuda-mps-control -d": "starts a daemon of NVIDIA's driver",
+}
+COMING = (  # to be taken out when `compare` is there
+    "paretobench compare results/base results/change",
+    "paretobench report results/base results/change",
+    "paretobench sweep scenarios/ci.yaml --like results/base --output-dir results/change",
+)
+SCRIPTS = (
+    "python scripts/",
+    "bash scripts/",
+    "scripts/",
+)  # take minutes: that they exist is checked
+EXITS: dict[str, int] = {}  # where 0 is not what the page says
+
+
+def _found() -> dict[str, list[str]]:
+    """Return each command with the pages that give it."""
+    found: dict[str, list[str]] = {}
+    for page in PAGES:
+        for command in commands(page.read_text(encoding="utf-8")):
+            found.setdefault(command, []).append(page.name)
+    return found
+
+
+FOUND = _found()
+RUN = [c for c in FOUND if c not in NOT_RUN and c not in COMING and not c.startswith(SCRIPTS)]
+
+
+def test_the_commands_that_are_not_run_stand_in_the_documentation() -> None:
+    assert NOT_RUN.keys() | EXITS.keys() <= FOUND.keys()
+
+
+def test_commands_are_found_on_the_pages_that_have_them() -> None:
+    """Or the extraction would be broken, and every test below empty."""
+    assert "README.md" in FOUND["paretobench sweep scenarios/quickstart.yaml"]
+    assert len(RUN) > 10
+
+
+def test_nothing_is_still_to_come_that_is_there() -> None:
+    known: Any = get_command(app)
+    assert not COMING or "compare" not in known.commands
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_subcommand_that_a_page_names_exists(page: Path) -> None:
+    known: Any = get_command(app)
+    coming = {command.split()[1] for command in COMING}
+    assert named(page.read_text(encoding="utf-8")) <= known.commands.keys() | coming
+
+
+@pytest.mark.parametrize("command", [c for c in FOUND if c.startswith(SCRIPTS)])
+def test_every_script_that_a_page_runs_exists(command: str) -> None:
+    script = next(word for word in shlex.split(command) if word.startswith("scripts/"))
+    assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("command", RUN)
+def test_command_runs_as_it_stands_in_the_documentation(
+    run: Callable[[Sequence[str]], Any], command: str
+) -> None:
+    words = shlex.split(command)
+    assert words[0] == "paretobench", f"{FOUND[command]}: name it in NOT_RUN with the reason"
+    result = run(words)
+    assert result.code == EXITS.get(command, 0), f"{FOUND[command]}: {result.err}"
