@@ -96,8 +96,8 @@ class RunFolder:
 
 def _damaged(path: Path, found: str) -> RunFolderError:
     return RunFolderError(
-        f"{path}: expected a raw file of a trial, found {found}; delete {path.parent.name}/ and "
-        "run the sweep with --resume to measure it again"
+        f"{path}: expected a raw file of a trial, found {found}; delete trials/{path.parent.name}/ "
+        "and run the sweep with --resume to measure it again"
     )
 
 
