@@ -65,7 +65,7 @@ def block_length(series: NDArray[np.float64]) -> int:
     size = series.size
     longest = max(size // _FEWEST_BLOCKS, 1)
     centred = series - series.mean()
-    covariance = _autocovariances(centred)
+    covariance = _autocovariances(centred, min(2 * _most_lags(size), size - 1) + 1)
     if covariance[0] <= 1e-18 * max(float(np.mean(series**2)), 1e-300) or size < 4:
         return 1
     lags = _significant_lags(covariance / covariance[0], size)
@@ -80,20 +80,29 @@ def block_length(series: NDArray[np.float64]) -> int:
     return min(_LONGER_THAN_RULE * max(math.ceil(best), 1), longest)
 
 
-def _autocovariances(centred: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the autocovariances at lags 0, 1, … [size], by Fourier transform."""
+def _autocovariances(centred: NDArray[np.float64], num_lags: int) -> NDArray[np.float64]:
+    """Return the autocovariances at lags 0, 1, … [num_lags], by Fourier transform."""
     size = centred.size
-    padded = 1 << (2 * size - 1).bit_length()
+    padded = 1 << (size + num_lags - 1).bit_length()  # zeros behind: no such lag wraps around
     spectrum = np.fft.rfft(centred, padded)
-    products: NDArray[np.float64] = np.fft.irfft(spectrum * spectrum.conj(), padded)[:size] / size
-    return products
+    products = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, padded)
+    return products[:num_lags] / size
+
+
+def _most_lags(size: int) -> int:
+    """Return up to which lag autocorrelations may be significant."""
+    return min(math.ceil(math.sqrt(size)) + _run(size), size - 1)
+
+
+def _run(size: int) -> int:
+    """Return how many insignificant autocorrelations in a row are the end of them."""
+    return max(5, math.ceil(math.sqrt(math.log10(size))))
 
 
 def _significant_lags(correlation: NDArray[np.float64], size: int) -> int:
     """Return the first lag after which several autocorrelations in a row are insignificant."""
-    run = max(5, math.ceil(math.sqrt(math.log10(size))))
+    run, most = _run(size), _most_lags(size)
     bound = 2 * math.sqrt(math.log10(size) / size)
-    most = min(math.ceil(math.sqrt(size)) + run, size - 1)
     small = np.abs(correlation[1 : most + run + 1]) < bound
     for lag in range(min(most, small.size)):
         if small[lag : lag + run].all():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paretobench.analysis.conditions import Conditions
+from paretobench.core.columns import StepColumns
 from paretobench.core.values import StepRecord, Window
 
 
@@ -27,12 +28,15 @@ def loop_cost_share(
     >>> round(loop_cost_share([step], window, Conditions(loop_cost_s={1: 1e-5, 7: 3e-5})), 6)
     0.01
     """
-    inside = [s for s in steps if window.start_s < s.start_s + s.duration_s <= window.end_s]
-    num_steps = np.array([s.num_steps for s in inside])
-    if not inside or not conditions.loop_cost_s:
+    if not conditions.loop_cost_s:
         return None
-    mean_batch_size = np.average([s.batch_size for s in inside], weights=num_steps)
-    each_s = np.array([s.duration_s for s in inside]) / num_steps
+    columns = StepColumns.of(steps)
+    inside = (window.start_s < columns.end_s) & (columns.end_s <= window.end_s)
+    num_steps = columns.num_steps[inside]
+    if not num_steps.size:
+        return None
+    mean_batch_size = np.average(columns.batch_size[inside], weights=num_steps)
+    each_s = columns.duration_s[inside] / num_steps
     median_s = float(np.median(np.repeat(each_s, num_steps)))
     cost_s = conditions.loop_cost_at(float(mean_batch_size))
     return None if cost_s is None or median_s <= 0 else cost_s / median_s

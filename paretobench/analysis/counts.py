@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+from paretobench.core.columns import Floats, StepColumns
 from paretobench.core.errors import UserInputError
 from paretobench.core.values import StepRecord
 
@@ -88,6 +91,30 @@ def recorded_work(step: StepRecord) -> StepWork:
         attended=step.kv_tokens - step.prompt_tokens + causal,
         kv_tokens=step.kv_tokens,
         num_wanted=step.new_tokens + step.padded_tokens,
+    )
+
+
+def recorded_work_columns(steps: StepColumns) -> Floats:
+    """Return `recorded_work` of each step, [records, 4]: tokens, positions attended to, cache
+    entries and wanted rows.
+
+    >>> steps = [StepRecord(phase="mixed", start_s=0.0, duration_s=1.0, batch_size=3, joined=1,
+    ...     decode_rows=2, prompt_tokens=4, new_tokens=3, kv_tokens=24, padded_tokens=0,
+    ...     queue_depth=0, close_reason=None)]
+    >>> recorded_work_columns(StepColumns.of(steps)).tolist(), recorded_work(steps[0]).attended
+    ([[6.0, 30.0, 24.0, 3.0]], 30.0)
+    """
+    joined = np.maximum(1, steps.batch_size - steps.decode_rows)
+    prompts = np.where(steps.num_prompts > 0, steps.num_prompts, joined)
+    causal = steps.prompt_tokens * (steps.prompt_tokens / prompts + 1) / 2
+    return np.stack(
+        (
+            steps.decode_rows + steps.prompt_tokens,
+            steps.kv_tokens - steps.prompt_tokens + causal,
+            steps.kv_tokens,
+            steps.new_tokens + steps.padded_tokens,
+        ),
+        axis=1,
     )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from paretobench.analysis.judgement import Judgement
+from paretobench.core.columns import Floats, RequestColumns, StepColumns
 from paretobench.core.units import to_ms
-from paretobench.core.values import RequestRecord, StepRecord, TelemetrySample, Trace, Window
+from paretobench.core.values import RequestRecord, TelemetrySample, Trace, Window
 
 LOOP_SHARE_OF_STEP = 0.05  # beyond it a trial is client_limited
 STEAL_PCT = 5.0  # beyond it a trial is disturbed
@@ -46,7 +47,7 @@ def client_limited(
             reason=f"a step of the loop itself costs {share:.0%} of the median step",
             remedy="measure on a faster core, or a model whose steps take longer",
         )
-    late_s = _lateness_s(trace.steps, measured)
+    late_s = _lateness_s(StepColumns.of(trace.steps), RequestColumns.of(measured))
     allowed_s = max(_LATE_S, _LATE_SHARE * (figures.get("p50_e2e_ms") or 0.0) / 1e3)
     if late_s is None or late_s <= allowed_s:
         return None
@@ -58,7 +59,7 @@ def client_limited(
     )
 
 
-def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) -> float | None:
+def _lateness_s(steps: StepColumns, measured: RequestColumns) -> float | None:
     """Return the 99th percentile of what the loop lost on arrivals, but never the two worst.
 
     While a step runs nobody can be seen: what lies between arrival and intake and in no step is the
@@ -66,31 +67,27 @@ def _lateness_s(steps: Sequence[StepRecord], measured: Sequence[RequestRecord]) 
     were taken in together count once, and one or two hiccups of the operating system are no
     verdict. None where it was not recorded.
     """
-    late: list[float] = []
-    for engine in {step.engine for step in steps}:
-        own = [s for s in steps if s.engine == engine]
-        starts = np.array([step.start_s for step in own])
-        durations = np.array([step.duration_s for step in own])
-        edges = np.stack((starts, starts + durations), axis=1).ravel()  # [2 × steps], ascending
+    late: list[Floats] = []
+    for engine in steps.engine.present():
+        own = steps.where(steps.engine.says(engine))
+        durations = own.duration_s
+        edges = np.stack((own.start_s, own.end_s), axis=1).ravel()  # [2 × steps], ascending
         done = np.cumsum(durations)
         stepped = np.stack((done - durations, done), axis=1).ravel()  # seconds in steps until then
-        known = [
-            (r.arrival_s, r.taken_in_s)
-            for r in measured
-            if r.taken_in_s is not None and engine in (None, r.class_name)
-        ]
-        if not known:
-            continue
-        arrival, taken = np.array(known).T  # [requests]
+        known = ~np.isnan(measured.taken_in_s)
+        if engine is not None:
+            known &= measured.class_name.says(engine)
+        arrival, taken = measured.arrival_s[known], measured.taken_in_s[known]
         in_steps = np.interp(taken, edges, stepped) - np.interp(arrival, edges, stepped)
         moments, group = np.unique(taken, return_inverse=True)
         worst = np.zeros(moments.size)
         np.maximum.at(worst, group, taken - arrival - in_steps)
-        late += worst.tolist()
-    if len(late) <= _HICCUPS:
+        late.append(worst)
+    ordered = np.sort(np.concatenate(late)) if late else np.empty(0)
+    if ordered.size <= _HICCUPS:
         return None
-    late.sort()
-    return late[min(math.ceil(_LATE_QUANTILE * len(late)), len(late) - _HICCUPS) - 1]
+    rank = min(math.ceil(_LATE_QUANTILE * ordered.size), ordered.size - _HICCUPS)
+    return float(ordered[rank - 1])
 
 
 def throttled(trace: Trace, window: Window) -> Judgement | None:

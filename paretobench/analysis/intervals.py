@@ -36,10 +36,10 @@ def combine_figures(runs: Sequence[Point]) -> tuple[Figures, dict[str, Interval]
     pooled: dict[str, PooledRuns | None] = {}
     for name in names:
         wanted = percentile_of(name)
-        if wanted is not None and wanted[0] not in pooled:
+        if wanted is not None and wanted[0] not in pooled and len(runs) > 1:
             pooled[wanted[0]] = pool(runs, wanted[0])
         with_figure = [run for run in runs if run.figures.get(name) is not None]
-        of_kind = None if wanted is None else pooled[wanted[0]]
+        of_kind = None if wanted is None else pooled.get(wanted[0])
         interval: Interval | None
         if len(with_figure) == 1:
             figures[name] = with_figure[0].figures[name]

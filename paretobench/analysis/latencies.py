@@ -1,53 +1,44 @@
-"""The latencies of one request, each formula in one place.
+"""The latencies of requests, each formula in one place, as columns [requests].
 
 `a` scheduled arrival, `d` admission, `f` first token on the host, `e` delivery, `n` output tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
-from paretobench.core.values import RequestRecord
-
-
-def queue_time_s(record: RequestRecord) -> float:
-    """Return d − a in seconds; inf where the request was never admitted."""
-    return inf_if_none(record.admitted_s) - record.arrival_s
+from paretobench.core.columns import Floats, RequestColumns
 
 
-def time_to_first_token_s(record: RequestRecord) -> float:
+def queue_time_s(requests: RequestColumns) -> Floats:
+    """Return d − a in seconds; inf where a request was never admitted."""
+    return inf_if_none(requests.admitted_s) - requests.arrival_s
+
+
+def time_to_first_token_s(requests: RequestColumns) -> Floats:
     """Return f − a in seconds; inf where there was no first token."""
-    return inf_if_none(record.first_token_s) - record.arrival_s
+    return inf_if_none(requests.first_token_s) - requests.arrival_s
 
 
-def e2e_latency_s(record: RequestRecord) -> float:
+def e2e_latency_s(requests: RequestColumns) -> Floats:
     """Return e − a in seconds; inf where nothing was delivered."""
-    return inf_if_none(record.finished_s) - record.arrival_s
+    return inf_if_none(requests.finished_s) - requests.arrival_s
 
 
-def time_per_output_token_s(record: RequestRecord) -> float | None:
-    """Return (e − f)/(n − 1) in seconds; None for n = 1, inf where nothing was delivered."""
-    if record.output_tokens == 1:
-        return None
-    if record.finished_s is None or record.first_token_s is None:
-        return float("inf")
-    return (record.finished_s - record.first_token_s) / (record.output_tokens - 1)
+def time_per_output_token_s(requests: RequestColumns) -> Floats:
+    """Return (e − f)/(n − 1) in seconds; NaN for n = 1, inf where nothing was delivered."""
+    taken_s = inf_if_none(requests.finished_s - requests.first_token_s)
+    gaps = requests.output_tokens - 1
+    each_s: Floats = np.full(len(requests), np.nan)
+    np.divide(taken_s, gaps, out=each_s, where=gaps > 0)
+    return each_s
 
 
-def wait_s(record: RequestRecord) -> float:
+def wait_s(requests: RequestColumns) -> Floats:
     """Return the seconds without a slot, before admission and after; inf if never admitted."""
-    return queue_time_s(record) + record.preempted_s
+    return queue_time_s(requests) + requests.preempted_s
 
 
-def inter_token_latencies_s(records: Sequence[RequestRecord]) -> NDArray[np.float64]:
-    """Return every gap between two tokens of one request, pooled over requests, in seconds."""
-    gaps = [np.diff(r.token_times_s) for r in records if len(r.token_times_s) > 1]
-    return np.concatenate(gaps) if gaps else np.empty(0)
-
-
-def inf_if_none(value: float | None) -> float:
-    """Return the value, inf for what never was."""
-    return float("inf") if value is None else value
+def inf_if_none(times_s: Floats) -> Floats:
+    """Return the times, inf for what never was."""
+    return np.where(np.isnan(times_s), np.inf, times_s)

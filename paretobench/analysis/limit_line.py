@@ -98,8 +98,8 @@ class LimitLine:
         }.get(throughput, 1.0)
         statistic, self._kind, _ = latency.split("_")
         self._share = None if statistic == "mean" else float(statistic[1:]) / 100
-        self._own_s = float(work.own_s.mean())
-        self._arithmetic_s = float(work.arithmetic_s.mean())
+        self._own_s = float(np.average(work.own_s, weights=work.counts))
+        self._arithmetic_s = float(np.average(work.arithmetic_s, weights=work.counts))
         self._budget = _Budget.of(work, self._kind)
 
     @property
@@ -115,7 +115,9 @@ class LimitLine:
             return math.inf
         if self._share is None:
             return to_ms(self._budget.mean_least_s)
-        return to_ms(float(np.sort(least_s)[self._num_kept - 1]))
+        order = np.argsort(least_s)
+        until = np.cumsum(self._budget.counts[order])
+        return to_ms(float(least_s[order[np.searchsorted(until, self._num_kept)]]))
 
     def throughput_at(self, latency: float) -> float:
         """Return the greatest throughput at a latency, 0 where that latency cannot be."""
@@ -144,7 +146,8 @@ class LimitLine:
     def at_batch_size(self, batch_size: float) -> tuple[float, float]:
         """Return the best throughput of steps with so many rows in the mean, and the least latency
         at it; of a mean latency also of steps with so many rows (see 5 above)."""
-        weights_s = float(self._work.num_rows.mean()) * self._work.weights_s / batch_size
+        num_rows = float(np.average(self._work.num_rows, weights=self._work.counts))
+        weights_s = num_rows * self._work.weights_s / batch_size
         throughput = self._per_request / max(self._own_s + weights_s, self._arithmetic_s)
         latency = self.latency_at(throughput)
         if self._share is None and self._kind != "ttft":
@@ -155,7 +158,7 @@ class LimitLine:
     def _num_kept(self) -> int:
         # the order statistic at or below a percentile that is linear between two
         assert self._share is not None
-        return math.floor((self._budget.least_s.size - 1) * self._share + 1e-9) + 1
+        return math.floor((float(self._budget.counts.sum()) - 1) * self._share + 1e-9) + 1
 
     def _weights_s(self, latency_s: float) -> float:
         """Return the seconds of reading weights that a request is charged at least, in the mean."""
@@ -171,8 +174,11 @@ class _Budget:
     """What a latency leaves each request that has one for its decode steps, and what that costs.
 
     A request of latency y has (y − offset_s)·scale for its steps. Of ITL it is all rows of all
-    requests, which share one mean. Arrays are [requests that have the latency].
+    requests, which share one mean. Arrays are [shapes that have the latency], of whose requests
+    there are `counts`.
     """
+
+    counts: Values
 
     offset_s: Values
     scale: Values
@@ -186,16 +192,18 @@ class _Budget:
     @classmethod
     def of(cls, work: RequestWork, kind: str) -> _Budget:
         has = work.num_rows > 0 if kind in ("tpot", "itl") else np.full(work.num_rows.shape, True)
-        rows, alone = work.num_rows[has], work.alone_s[has]
+        counts, rows, alone = work.counts[has], work.num_rows[has], work.alone_s[has]
         memory, arithmetic = work.memory_roots[has], work.arithmetic_roots[has]
         offset, scale = work.prefill_s, np.ones(len(rows))
         if kind == "itl" and rows.size:
             rows, alone, memory, arithmetic = (
-                values.sum(keepdims=True) for values in (rows, alone, memory, arithmetic)
+                np.array([counts @ values]) for values in (rows, alone, memory, arithmetic)
             )
+            counts = np.ones(1)
         if kind in ("tpot", "itl"):
             offset, scale = np.zeros(len(rows)), rows
         return cls(
+            counts=counts,
             offset_s=offset,
             scale=scale,
             least_s=offset if kind == "ttft" else offset + alone / scale,
@@ -203,50 +211,57 @@ class _Budget:
             memory_roots=memory,
             arithmetic_roots=arithmetic,
             weights_s=work.weights_s,
-            num_requests=len(work.num_rows),
+            num_requests=int(work.counts.sum()),
         )
 
     @property
     def mean_least_s(self) -> float:
         """Return the mean latency of requests that each have the device to themselves."""
-        return float(self.least_s.mean())
+        return float(np.average(self.least_s, weights=self.counts))
 
     def charge_s(self, latency_s: float, num_kept: int) -> float:
         """Return the charge where so many requests keep a latency: those that cost least."""
         steps_s = (latency_s - self.offset_s) * self.scale
         possible = self.least_s <= latency_s * _ROUNDING
-        if possible.sum() < num_kept:
+        if self.counts @ possible < num_kept:
             return math.inf
         spare_s = np.maximum(steps_s - self.num_rows * self.weights_s, _TINY_S)
         of_memory = np.where(possible, self.memory_roots**2 / spare_s, np.inf)
         spare_s = np.maximum(steps_s, _TINY_S)
         of_arithmetic = np.where(possible, self.arithmetic_roots**2 / spare_s, np.inf)
-        return self._charged(
-            max(float(np.sort(c)[:num_kept].sum()) for c in (of_memory, of_arithmetic))
-        )
+        return self._charged(max(self._least_sum(c, num_kept) for c in (of_memory, of_arithmetic)))
+
+    def _least_sum(self, costs: Values, num_kept: int) -> float:
+        """Return the sum of what so many requests cost, those that cost least."""
+        order = np.argsort(costs)
+        until = np.cumsum(self.counts[order])
+        last = int(np.searchsorted(until, num_kept))
+        whole = float(self.counts[order[:last]] @ costs[order[:last]])
+        rest = num_kept - float(until[last - 1] if last else 0.0)
+        return whole + rest * float(costs[order[last]])
 
     def mean_charge_s(self, latency_s: float) -> float:
         """Return the charge where the requests keep a latency in the mean."""
         per_s = self.num_rows / self.scale
-        spare_s = float(np.sum(latency_s - self.offset_s))
-        of_memory = float(np.sum(self.memory_roots / np.sqrt(self.scale))) ** 2
-        of_memory /= max(spare_s - self.weights_s * float(per_s.sum()), _TINY_S)
-        of_arithmetic = float(np.sum(self.arithmetic_roots / np.sqrt(self.scale))) ** 2
+        spare_s = float(self.counts @ (latency_s - self.offset_s))
+        of_memory = float(self.counts @ (self.memory_roots / np.sqrt(self.scale))) ** 2
+        of_memory /= max(spare_s - self.weights_s * float(self.counts @ per_s), _TINY_S)
+        of_arithmetic = float(self.counts @ (self.arithmetic_roots / np.sqrt(self.scale))) ** 2
         of_arithmetic /= max(spare_s, _TINY_S)
         return self._charged(max(of_memory, of_arithmetic))
 
     def mean_of_rows_s(self, batch_size: float) -> float:
         """Return the least mean latency where steps have so many rows in the mean."""
-        num_rows = float(self.num_rows.sum())
+        num_rows = float(self.counts @ self.num_rows)
         if not num_rows:
             return 0.0  # no step decodes
         memory_s, arithmetic_s = (
-            batch_size * float(np.sum(roots / np.sqrt(self.scale))) ** 2 / num_rows
+            batch_size * float(self.counts @ (roots / np.sqrt(self.scale))) ** 2 / num_rows
             for roots in (self.memory_roots, self.arithmetic_roots)
         )
-        weights_s = self.weights_s * float(np.sum(self.num_rows / self.scale))
+        weights_s = self.weights_s * float(self.counts @ (self.num_rows / self.scale))
         steps_s = max(weights_s + memory_s, arithmetic_s)
-        return (float(np.sum(self.offset_s)) + steps_s) / len(self.num_rows)
+        return (float(self.counts @ self.offset_s) + steps_s) / float(self.counts.sum())
 
     def _charged(self, readings: float) -> float:
         return self.weights_s * readings / self.num_requests

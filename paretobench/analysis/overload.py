@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from paretobench.analysis.judgement import Judgement
+from paretobench.core.columns import Floats, RequestColumns
 from paretobench.core.points import Settings
-from paretobench.core.values import RequestRecord, Trace, Window
+from paretobench.core.values import Trace, Window
 
 _SERVED_SHARE = 0.98  # of the offered requests; below it the backlog grows
 _TREND = 0.65  # rank correlation of batch-mean waits with time
@@ -37,11 +38,12 @@ def overloaded(
     """
     if settings.load_kind == "closed_loop":
         return None
-    sign = _sign_of_overload(settings, trace.requests, window, figures)
+    requests = RequestColumns.of(trace.requests)
+    sign = _sign_of_overload(settings, requests, window, figures)
     if not sign:
         return None
     again = ", also at twice the length" if trace.attempt > 1 else ""
-    served = _counts(trace.requests, window)[1] / window.duration_s
+    served = _counts(requests, window)[1] / window.duration_s
     return Judgement(
         verdict="overloaded",
         reason=f"{sign}: the load exceeds the capacity{again}",
@@ -51,13 +53,13 @@ def overloaded(
 
 
 def overloaded_until_timeout(
-    settings: Settings, trace: Trace, measured: Sequence[RequestRecord]
+    settings: Settings, trace: Trace, measured: RequestColumns
 ) -> Judgement | None:
     """Return the verdict where a trial timed out because its backlog grew."""
     if trace.outcome != "timed_out" or settings.load_kind == "closed_loop":
         return None
-    admitted = [record for record in measured if record.admitted_s is not None]
-    sign = _sign_of_growth(settings, trace.requests, admitted)
+    admitted = measured.where(~np.isnan(measured.admitted_s))
+    sign = _sign_of_growth(settings, RequestColumns.of(trace.requests), admitted)
     if not sign:
         return None
     return Judgement(
@@ -69,17 +71,17 @@ def overloaded_until_timeout(
 
 def _sign_of_overload(
     settings: Settings,
-    records: Sequence[RequestRecord],
+    requests: RequestColumns,
     window: Window,
     figures: Mapping[str, float | None],
 ) -> str:
     """Return what shows that more came than could be served, empty if nothing does."""
-    sign = _sign_among(settings, records, window, figures)
-    names = dict.fromkeys(record.class_name for record in records)
+    sign = _sign_among(settings, requests, window, figures)
+    names = requests.class_name.present()
     if len(names) < 2 or settings.rate_profile is not None:
         return sign
     of_class = {
-        name: _sign_among(settings, [r for r in records if r.class_name == name], window, {})
+        name: _sign_among(settings, requests.where(requests.class_name.says(name)), window, {})
         for name in names
     }
     signs = [f"class {name}: {its}" for name, its in of_class.items() if its]
@@ -89,15 +91,15 @@ def _sign_of_overload(
 
 def _sign_among(
     settings: Settings,
-    records: Sequence[RequestRecord],
+    requests: RequestColumns,
     window: Window,
     figures: Mapping[str, float | None],
 ) -> str:
-    arrived, served = _counts(records, window)
+    arrived, served = _counts(requests, window)
     is_less = served < _SERVED_SHARE * arrived
     if not settings.is_steady and not is_less:
         return ""
-    growth = _sign_of_growth(settings, records, [r for r in records if r.measured])
+    growth = _sign_of_growth(settings, requests, requests.where(requests.measured))
     if not is_less:
         return growth
     share = f"served {served / arrived:.0%} of what arrived in the window"
@@ -112,15 +114,15 @@ def _sign_among(
     return ""
 
 
-def _sign_of_growth(
-    settings: Settings, records: Sequence[RequestRecord], admitted: Sequence[RequestRecord]
-) -> str:
+def _sign_of_growth(settings: Settings, requests: RequestColumns, admitted: RequestColumns) -> str:
     """Return what shows that the backlog grows without end, empty where nothing does."""
     if settings.rate_profile is None:
         trend = _rank_trend(admitted)
         rose = f"waits rose throughout (rank correlation {trend:.2f})"
         return rose if trend > _TREND else ""
-    rate = _backlog_rate(records, admitted, min_requests=_BACKLOG_BATCHES * settings.max_batch_size)
+    rate = _backlog_rate(
+        requests, admitted, min_requests=_BACKLOG_BATCHES * settings.max_batch_size
+    )
     offered = settings.offered_requests_per_s
     if rate is None or offered is None or rate >= offered:
         return ""
@@ -128,42 +130,47 @@ def _sign_of_growth(
 
 
 def _backlog_rate(
-    records: Sequence[RequestRecord], admitted: Sequence[RequestRecord], *, min_requests: int
+    requests: RequestColumns, admitted: RequestColumns, *, min_requests: int
 ) -> float | None:
     """Return how many requests a second were admitted while the longest waiting one waited.
 
     Someone waited all the while, so this is all that the system could do. None where fewer than
     `min_requests` were admitted then: it need not have waited for more than a batch to end.
     """
-    waits = ((r.arrival_s, r.admitted_s) for r in admitted if r.admitted_s is not None)
-    start_s, end_s = max(waits, key=lambda wait: wait[1] - wait[0], default=(0.0, 0.0))
-    ahead = sum(r.admitted_s is not None and start_s < r.admitted_s <= end_s for r in records)
+    if np.isnan(admitted.admitted_s).all():
+        return None
+    longest = int(np.nanargmax(admitted.admitted_s - admitted.arrival_s))
+    start_s, end_s = float(admitted.arrival_s[longest]), float(admitted.admitted_s[longest])
+    ahead = _num_in(requests.admitted_s, start_s, end_s)
     return ahead / (end_s - start_s) if ahead >= min_requests else None
 
 
-def _counts(records: Sequence[RequestRecord], window: Window) -> tuple[int, int]:
+def _num_in(times_s: Floats, start_s: float, end_s: float) -> int:
+    """Return how many of these times are in (start_s, end_s]; what never was is in none."""
+    return int(np.count_nonzero((start_s < times_s) & (times_s <= end_s)))
+
+
+def _counts(requests: RequestColumns, window: Window) -> tuple[int, int]:
     """Return how many requests arrived in the window, and how many were delivered in it."""
-    arrived = sum(window.start_s <= r.arrival_s < window.end_s for r in records)
-    served = sum(
-        r.finished_s is not None and window.start_s < r.finished_s <= window.end_s for r in records
-    )
-    return arrived, served
+    came = (window.start_s <= requests.arrival_s) & (requests.arrival_s < window.end_s)
+    return int(np.count_nonzero(came)), _num_in(requests.finished_s, window.start_s, window.end_s)
 
 
-def _rank_trend(measured: Sequence[RequestRecord]) -> float:
+def _rank_trend(measured: RequestColumns) -> float:
     """Return Spearman's correlation of batch-mean waits with time.
 
     0 for too few requests, and for waits that hardly rise: on an idle system they are microseconds.
     """
     if len(measured) < _NUM_BATCHES:
         return 0.0
-    ordered = sorted(measured, key=lambda record: record.arrival_s)
-    waits = np.array([(r.admitted_s or 0.0) - r.arrival_s for r in ordered])
+    order = np.argsort(measured.arrival_s, kind="stable")
+    arrived_s, finished_s = measured.arrival_s[order], measured.finished_s[order]
+    waits = np.nan_to_num(measured.admitted_s[order], nan=0.0) - arrived_s
     means = np.array([batch.mean() for batch in np.array_split(waits, _NUM_BATCHES)])
-    ends = [r.finished_s - r.arrival_s for r in ordered if r.finished_s is not None]
+    stays = (finished_s - arrived_s)[~np.isnan(finished_s)]
     quarter = _NUM_BATCHES // 4
     rise = means[-quarter:].mean() - means[:quarter].mean()
-    if np.ptp(means) == 0 or rise <= _LEAST_RISE * (float(np.mean(ends)) if ends else 0.0):
+    if np.ptp(means) == 0 or rise <= _LEAST_RISE * (float(np.mean(stays)) if stays.size else 0.0):
         return 0.0
     from scipy.stats import rankdata
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.analysis.judgement import Judgement
+from paretobench.core.columns import RequestColumns, StepColumns
 from paretobench.core.points import Settings
 from paretobench.core.units import to_ms
-from paretobench.core.values import RequestRecord, StepRecord, Window
+from paretobench.core.values import Window
 
 _LEAST_STEPS = 40
 _BLOCKS = 20
@@ -24,8 +24,8 @@ _STALL_SHIFT = 0.05  # of the mean E2E latency that one stall adds
 
 def unsteady_pace(
     settings: Settings,
-    steps: Sequence[StepRecord],
-    measured: Sequence[RequestRecord],
+    steps: StepColumns,
+    measured: RequestColumns,
     window: Window,
 ) -> Judgement | None:
     """Return the verdict where one step stalled, or steps became slower or faster all along.
@@ -36,14 +36,9 @@ def unsteady_pace(
     """
     if not settings.is_steady:
         return None
-    for engine in {step.engine for step in steps}:
-        own = [
-            s
-            for s in steps
-            if s.engine == engine
-            and s.duration_s > 0
-            and window.start_s <= s.start_s < window.end_s
-        ]
+    inside = (window.start_s <= steps.start_s) & (steps.start_s < window.end_s)
+    for engine in steps.engine.present():
+        own = steps.where(inside & steps.engine.says(engine) & (steps.duration_s > 0))
         if len(own) < _LEAST_STEPS:
             continue
         explained_s = expected_s(own)
@@ -53,17 +48,15 @@ def unsteady_pace(
     return None
 
 
-def expected_s(steps: Sequence[StepRecord]) -> NDArray[np.float64]:
+def expected_s(steps: StepColumns) -> NDArray[np.float64]:
     """Return the seconds of each step that its work explains, shape [steps].
 
     They are linear in the steps, joiners, prompt tokens, rows and cache entries that a record
     counts, fitted so that the squares of relative errors are least: one long step hardly counts.
     """
-    taken_s = np.array([step.duration_s for step in steps])
-    work = np.array(
-        [(s.num_steps, s.joined, s.prompt_tokens, s.decode_rows, s.kv_tokens) for s in steps],
-        dtype=float,
-    )
+    taken_s = steps.duration_s
+    counted = (steps.num_steps, steps.joined, steps.prompt_tokens, steps.decode_rows)
+    work = np.stack((*counted, steps.kv_tokens), axis=1).astype(float)
     work = np.hstack([work, (work[:, 3:4] > 0) * work[:, :1]])  # steps in which anything decodes
     scale = np.maximum(work.max(axis=0), 1.0)
     fitted, *_ = np.linalg.lstsq(work / scale / taken_s[:, None], np.ones(len(steps)), rcond=None)
@@ -73,23 +66,19 @@ def expected_s(steps: Sequence[StepRecord]) -> NDArray[np.float64]:
 
 
 def _stalled(
-    steps: Sequence[StepRecord],
-    explained_s: NDArray[np.float64],
-    measured: Sequence[RequestRecord],
+    steps: StepColumns, explained_s: NDArray[np.float64], measured: RequestColumns
 ) -> Judgement | None:
-    taken_s = np.array([step.duration_s for step in steps])
+    taken_s = steps.duration_s
     worst = int((taken_s - explained_s).argmax())
     if taken_s[worst] <= max(_STALL_TIMES * explained_s[worst], _STALL_S):
         return None
-    start_s, end_s = steps[worst].start_s, steps[worst].start_s + taken_s[worst]
+    start_s, end_s = steps.start_s[worst], steps.end_s[worst]
     # each request that was there lost what it was there for; those behind in the queue lost more
-    held = [
-        min(r.finished_s, end_s) - max(r.arrival_s, start_s)
-        for r in measured
-        if r.finished_s is not None and r.arrival_s < end_s and r.finished_s > start_s
-    ]
-    whole_s = math.fsum((r.finished_s or 0.0) - r.arrival_s for r in measured)
-    if math.fsum(held) <= _STALL_SHIFT * (whole_s - math.fsum(held)):
+    there = measured.where((measured.arrival_s < end_s) & (measured.finished_s > start_s))
+    held = np.minimum(there.finished_s, end_s) - np.maximum(there.arrival_s, start_s)
+    held_s = math.fsum(held.tolist())
+    stays = np.nan_to_num(measured.finished_s, nan=0.0) - measured.arrival_s
+    if held_s <= _STALL_SHIFT * (math.fsum(stays.tolist()) - held_s):
         return None
     return Judgement(
         verdict="nonstationary",
@@ -99,8 +88,8 @@ def _stalled(
     )
 
 
-def _drifted(steps: Sequence[StepRecord], explained_s: NDArray[np.float64]) -> Judgement | None:
-    ratio = np.clip([s.duration_s for s in steps] / explained_s, None, _STALL_TIMES)
+def _drifted(steps: StepColumns, explained_s: NDArray[np.float64]) -> Judgement | None:
+    ratio = np.clip(steps.duration_s / explained_s, None, _STALL_TIMES)
     pace = np.array(
         [
             np.average(ratio[block], weights=explained_s[block])

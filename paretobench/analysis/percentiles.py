@@ -39,9 +39,13 @@ def percentile(samples: NDArray[np.float64], share: float) -> float | None:
     >>> percentile(np.array([1.0, 2.0, np.inf]), 95)
     inf
     """
-    if samples.size == 0:
+    return percentile_of_sorted(np.sort(samples), share)
+
+
+def percentile_of_sorted(ordered: NDArray[np.float64], share: float) -> float | None:
+    """Return `percentile` of samples that are sorted."""
+    if ordered.size == 0:
         return None
-    ordered = np.sort(samples)
     place = (ordered.size - 1) * share / 100
     below = math.floor(place)
     weight = place - below

@@ -10,6 +10,7 @@ import numpy as np
 from paretobench.analysis.latencies import e2e_latency_s
 from paretobench.analysis.percentiles import is_low, percentile
 from paretobench.analysis.sla import ServiceLevels
+from paretobench.core.columns import RequestColumns
 from paretobench.core.profiles import Phase, RateProfile
 from paretobench.core.units import to_ms
 from paretobench.core.values import RequestRecord
@@ -43,18 +44,20 @@ def figures_by_phase(
     That cycle begins with the first measured request. Where the warm-up ate into the first phase,
     the rest of that phase is the same stretch of the next cycle: every phase counts in full, once.
     """
-    measured = [record for record in records if record.measured]
-    end_s = min((r.arrival_s for r in measured), default=0.0) + profile.cycle_s
-    members: dict[Phase, list[RequestRecord]] = {phase: [] for phase in profile.phases}
-    for record in measured:
-        if record.arrival_s < end_s:
-            members[profile.phase_at(record.arrival_s)].append(record)
-    return [_figures(phase, arrived, levels) for phase, arrived in members.items()]
+    requests = RequestColumns.of(records)
+    measured = requests.where(requests.measured)
+    end_s = (measured.arrival_s.min() if len(measured) else 0.0) + profile.cycle_s
+    measured = measured.where(measured.arrival_s < end_s)
+    which = profile.phases_at(measured.arrival_s)
+    return [
+        _figures(phase, measured.where(which == number), levels)
+        for number, phase in enumerate(profile.phases)
+    ]
 
 
-def _figures(phase: Phase, arrived: Sequence[RequestRecord], levels: ServiceLevels) -> PhaseFigures:
-    tail_s = percentile(np.array([e2e_latency_s(record) for record in arrived]), _TAIL)
-    good = sum(map(levels.is_met, arrived)) / phase.duration_s
+def _figures(phase: Phase, arrived: RequestColumns, levels: ServiceLevels) -> PhaseFigures:
+    tail_s = percentile(e2e_latency_s(arrived), _TAIL)
+    good = int(np.count_nonzero(levels.met(arrived))) / phase.duration_s
     return PhaseFigures(
         phase=phase,
         num_requests=len(arrived),
@@ -62,5 +65,5 @@ def _figures(phase: Phase, arrived: Sequence[RequestRecord], levels: ServiceLeve
         p95_e2e_ms=None if tail_s is None else to_ms(tail_s),
         p95_is_low=is_low(len(arrived), _TAIL),
         goodput_requests_per_s=good if levels.any_set else None,
-        output_tokens_per_s=sum(len(r.token_times_s) for r in arrived) / phase.duration_s,
+        output_tokens_per_s=arrived.token_times_s.total / phase.duration_s,
     )

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.analysis.latencies import inf_if_none
 from paretobench.analysis.run_intervals import counted_in, num_bins, rate_interval
 from paretobench.analysis.sla import ServiceLevels
+from paretobench.core.columns import RequestColumns
 from paretobench.core.intervals import Interval
-from paretobench.core.values import RequestRecord, Window
+from paretobench.core.values import Window
 
-_CHUNK = 10_000  # requests: those of a long run may have a hundred million tokens
+_CHUNK = 1_000_000  # tokens: those of a long run may be a hundred million
 
 
 def delivered_in(
-    requests: Sequence[RequestRecord], window: Window, levels: ServiceLevels, num_measured: int
+    requests: RequestColumns, window: Window, levels: ServiceLevels, num_measured: int
 ) -> dict[str, NDArray[np.float64]]:
     """Return by figure of `core.intervals.RATES` what the window held, in each of its equal parts.
 
@@ -26,30 +25,26 @@ def delivered_in(
     """
     bins = max(num_bins(num_measured), 1)
     tokens = np.zeros(bins)
-    for start in range(0, len(requests), _CHUNK):
-        times_s = [np.asarray(r.token_times_s, float) for r in requests[start : start + _CHUNK]]
-        tokens += counted_in(np.concatenate(times_s), window, bins)
+    times_s = requests.token_times_s.flat()
+    for start in range(0, times_s.size, _CHUNK):
+        tokens += counted_in(times_s[start : start + _CHUNK], window, bins)
     # a prompt is served when its first token is: its tokens count then
     prompts = counted_in(
-        np.array([inf_if_none(record.first_token_s) for record in requests]),
+        inf_if_none(requests.first_token_s),
         window,
         bins,
-        weights=np.array([float(record.prompt_tokens) for record in requests]),
+        weights=requests.prompt_tokens.astype(float),
     )
-    finished = [record for record in requests if record.status == "finished"]
+    is_finished = requests.status.says("finished")
+    ends_s = inf_if_none(requests.finished_s)
     counted = {
         "output_tokens_per_s": tokens,
         "total_tokens_per_s": tokens + prompts,
-        "requests_per_s": counted_in(_ends_s(finished), window, bins),
+        "requests_per_s": counted_in(ends_s[is_finished], window, bins),
     }
     if levels.any_set:
-        good = [record for record in finished if levels.is_met(record)]
-        counted["goodput_requests_per_s"] = counted_in(_ends_s(good), window, bins)
+        counted["goodput_requests_per_s"] = counted_in(ends_s[levels.met(requests)], window, bins)
     return counted
-
-
-def _ends_s(records: Sequence[RequestRecord]) -> NDArray[np.float64]:
-    return np.array([inf_if_none(record.finished_s) for record in records], dtype=float)
 
 
 def rate_intervals(counted: dict[str, NDArray[np.float64]], window: Window) -> dict[str, Interval]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,22 +10,26 @@ from numpy.typing import NDArray
 from paretobench.analysis.counts import DTYPE_BYTES, ModelCounts, prefill_work
 from paretobench.analysis.limits import rates_of, step_limit
 from paretobench.core.ceilings import Ceilings
-from paretobench.core.values import RequestRecord
+from paretobench.core.columns import RequestColumns
 
 Values = NDArray[np.float64]
 Lengths = NDArray[np.int64]  # [requests, 2]: prompt tokens, output tokens
+_MOST_SHAPES = 50_000
+_MOST_BITS = 10  # of a length, where they are too many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RequestWork:
-    """What requests cost at least, in seconds of one device; arrays are [requests].
+    """What requests cost at least, in seconds of one device; arrays are [shapes].
 
-    `own_s` is the moving of everything but weights, `arithmetic_s` all FLOPs, `alone_s` the decode
-    steps of a request that has the device to itself. `memory_roots` and `arithmetic_roots` sum the
-    square roots of what its decode rows move and compute.
+    Requests of equal lengths are of one shape, of which there are `counts`. `own_s` is the moving
+    of everything but weights, `arithmetic_s` all FLOPs, `alone_s` the decode steps of a request
+    that has the device to itself. `memory_roots` and `arithmetic_roots` sum the square roots of
+    what its decode rows move and compute.
     """
 
     weights_s: float
+    counts: Values
     num_rows: Values
     prefill_s: Values
     alone_s: Values
@@ -36,14 +39,10 @@ class RequestWork:
     arithmetic_roots: Values
 
 
-def served_lengths(requests: Sequence[RequestRecord]) -> Lengths:
+def served_lengths(requests: RequestColumns) -> Lengths:
     """Return prompt and output tokens of the measured requests that were served, [requests, 2]."""
-    lengths = [
-        (r.prompt_tokens, r.output_tokens)
-        for r in requests
-        if r.measured and r.status == "finished"
-    ]
-    return np.array(lengths, dtype=np.int64).reshape(len(lengths), 2)
+    served = requests.measured & requests.status.says("finished")
+    return np.stack((requests.prompt_tokens[served], requests.output_tokens[served]), axis=1)
 
 
 def request_work(lengths: Lengths, counts: ModelCounts, ceilings: Ceilings) -> RequestWork | None:
@@ -57,7 +56,8 @@ def request_work(lengths: Lengths, counts: ModelCounts, ceilings: Ceilings) -> R
     assert lengths.ndim == 2  # [requests, 2]
     assert lengths.shape[1] == 2
     assert len(lengths) > 0
-    prompts, rows = lengths[:, 0], lengths[:, 1] - 1
+    shapes, num_alike = shapes_of(lengths)
+    prompts, rows = shapes[:, 0], shapes[:, 1] - 1
     weights_s = counts.weight_bytes / rates.read_bytes_per_s
     contexts = np.arange(1, int((prompts + rows).max()) + 1, dtype=float)
     row_bytes = counts.hidden_size * DTYPE_BYTES[counts.dtype]
@@ -75,6 +75,7 @@ def request_work(lengths: Lengths, counts: ModelCounts, ceilings: Ceilings) -> R
     prefill_s, prefill_own_s, prefill_arithmetic_s = _prefills(prompts, counts, ceilings)
     return RequestWork(
         weights_s=weights_s,
+        counts=num_alike.astype(float),
         num_rows=rows.astype(float),
         prefill_s=prefill_s,
         alone_s=over_rows(np.maximum(weights_s + own_s, arithmetic_s)),
@@ -83,6 +84,26 @@ def request_work(lengths: Lengths, counts: ModelCounts, ceilings: Ceilings) -> R
         memory_roots=over_rows(np.sqrt(own_s)),
         arithmetic_roots=over_rows(np.sqrt(arithmetic_s)),
     )
+
+
+def shapes_of(lengths: Lengths) -> tuple[Lengths, NDArray[np.int64]]:
+    """Return the different pairs of lengths, [shapes, 2], and how many requests have each.
+
+    Beyond 50,000 pairs lengths are rounded down, by as little as it takes to be fewer: a shorter
+    request costs no more, so that what is least for these is least for all.
+
+    >>> shapes_of(np.array([[8, 2], [4, 1], [8, 2]]))[1].tolist()
+    [1, 2]
+    """
+    bits = 62
+    while True:
+        exponents = np.frexp(lengths.astype(float))[1] - bits  # of what is rounded away
+        coarse = lengths >> exponents.clip(min=0) << exponents.clip(min=0)
+        width = int(coarse[:, 1].max()) + 1
+        pairs, counts = np.unique(coarse[:, 0] * width + coarse[:, 1], return_counts=True)
+        if pairs.size <= _MOST_SHAPES:
+            return np.stack(np.divmod(pairs, width), axis=1), counts
+        bits = min(bits - 1, _MOST_BITS)
 
 
 def _prefills(

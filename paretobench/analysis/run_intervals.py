@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.analysis.blocks import block_error
-from paretobench.analysis.percentiles import PERCENTILES, percentile
+from paretobench.analysis.percentiles import PERCENTILES, percentile_of_sorted
 from paretobench.core.intervals import Interval
 from paretobench.core.units import to_ms
 from paretobench.core.values import Window
@@ -40,8 +40,9 @@ def latency_intervals(samples: Mapping[str, NDArray[np.float64]]) -> dict[str, I
         mean = mean_interval(to_ms(1.0) * of_kind)
         if mean is not None:
             found[f"mean_{kind}_ms"] = mean
+        ordered = np.sort(to_ms(1.0) * of_kind)
         for statistic, share in PERCENTILES.items():
-            interval = percentile_interval(to_ms(1.0) * of_kind, share)
+            interval = percentile_interval(to_ms(1.0) * of_kind, share, ordered)
             if interval is not None:
                 found[f"{statistic}_{kind}_ms"] = interval
     return found
@@ -62,8 +63,12 @@ def mean_interval(series: NDArray[np.float64], *, most: float = math.inf) -> Int
     )
 
 
-def percentile_interval(samples: NDArray[np.float64], share: float) -> Interval | None:
+def percentile_interval(
+    samples: NDArray[np.float64], share: float, ordered: NDArray[np.float64] | None = None
+) -> Interval | None:
     """Return the interval of a percentile; None for fewer than 16 samples.
+
+    `ordered` are the samples sorted, where these are at hand.
 
     How large a share of the samples lies below the percentile is a mean, whose error the blocks
     give; the interval runs between the percentiles of the share's interval (Woodruff 1952). Its
@@ -75,7 +80,9 @@ def percentile_interval(samples: NDArray[np.float64], share: float) -> Interval 
     """
     if samples.size < FEWEST_SAMPLES:
         return None
-    value = percentile(samples, share)
+    if ordered is None:
+        ordered = np.sort(samples)
+    value = percentile_of_sorted(ordered, share)
     assert value is not None
     # a batch ends as one: where those at the percentile are alike, what is below them varies
     below = (
@@ -85,8 +92,8 @@ def percentile_interval(samples: NDArray[np.float64], share: float) -> Interval 
     )
     error = max((block_error(part.astype(float)) for part in below), key=lambda e: e.standard_error)
     half = 100 * t_quantile(error.degrees_of_freedom) * error.standard_error
-    low = percentile(samples, max(share - half, 0.0))
-    high = percentile(samples, share + half) if share + half <= 100 else math.inf
+    low = percentile_of_sorted(ordered, max(share - half, 0.0))
+    high = percentile_of_sorted(ordered, share + half) if share + half <= 100 else math.inf
     assert low is not None
     assert high is not None
     return Interval(low=low, high=high, method="block_within_run")

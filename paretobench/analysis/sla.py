@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from paretobench.analysis.latencies import (
     time_per_output_token_s,
     time_to_first_token_s,
 )
+from paretobench.core.columns import Bools, RequestColumns
 from paretobench.core.units import to_s
-from paretobench.core.values import RequestRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +31,17 @@ class SlaLimits:
         """Return whether there is any limit."""
         return any(limit is not None for limit in (self.e2e_s, self.ttft_s, self.tpot_s))
 
-    def is_met(self, record: RequestRecord) -> bool:
-        """Return whether the request was delivered inside every limit."""
-        if record.status != "finished":
-            return False
-        tpot_s = time_per_output_token_s(record)
-        return not any(
-            limit is not None and value is not None and value > limit
-            for limit, value in (
-                (self.e2e_s, e2e_latency_s(record)),
-                (self.ttft_s, time_to_first_token_s(record)),
-                (self.tpot_s, tpot_s),
-            )
-        )
+    def met(self, requests: RequestColumns) -> Bools:
+        """Return which requests were delivered inside every limit."""
+        met = requests.status.says("finished")
+        for limit, latency_s in (
+            (self.e2e_s, e2e_latency_s),
+            (self.ttft_s, time_to_first_token_s),
+            (self.tpot_s, time_per_output_token_s),
+        ):
+            if limit is not None:
+                met &= ~(latency_s(requests) > limit)  # what is not defined is no miss
+        return met
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +55,21 @@ class ServiceLevels:
         """Return the limits of a class's requests."""
         return self.by_class.get(class_name, self.default)
 
-    def is_met(self, record: RequestRecord) -> bool:
-        """Return whether a request was delivered inside every limit of its class."""
-        return self.of(record.class_name).is_met(record)
+    def met(self, requests: RequestColumns) -> Bools:
+        """Return which requests were delivered inside every limit of their class."""
+        met = np.zeros(len(requests), dtype=bool)
+        for name in requests.class_name.present():
+            own = np.flatnonzero(requests.class_name.says(name))
+            met[own] = self.of(name or "").met(requests.where(own))
+        return met
 
-    def outcomes(self, measured: Sequence[RequestRecord]) -> NDArray[np.float64]:
+    def outcomes(self, measured: RequestColumns) -> NDArray[np.float64]:
         """Return 1 for each request that kept its limits and 0 for others, of those with any."""
-        limited = [record for record in measured if self.of(record.class_name).any_set]
-        return np.array([self.is_met(record) for record in limited], dtype=float)
+        names = [n for n in measured.class_name.present() if self.of(n or "").any_set]
+        limited = np.zeros(len(measured), dtype=bool)
+        for name in names:
+            limited |= measured.class_name.says(name)
+        return self.met(measured)[limited].astype(float)
 
     @property
     def any_set(self) -> bool:

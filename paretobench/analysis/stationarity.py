@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paretobench.analysis.judgement import Judgement
+from paretobench.core.columns import Floats, RequestColumns
 from paretobench.core.points import Settings
-from paretobench.core.values import RequestRecord, Trace, Window
+from paretobench.core.values import Trace, Window
 
 _LITTLE = 0.03
 _MSER_BATCH = 5
@@ -29,9 +29,10 @@ def nonstationary(settings: Settings, trace: Trace, window: Window) -> Judgement
     """
     if not settings.is_steady:
         return None
-    measured = [r for r in trace.requests if r.measured and r.finished_s is not None]
-    finished_s = np.array([r.finished_s for r in measured], dtype=float)
-    e2e_s = finished_s - np.array([r.arrival_s for r in measured])
+    requests = RequestColumns.of(trace.requests)
+    measured = requests.where(requests.measured & ~np.isnan(requests.finished_s))
+    finished_s = measured.finished_s
+    e2e_s = finished_s - measured.arrival_s
     cut = late_truncation(_by_delivery(e2e_s, finished_s))
     if cut is not None:
         return Judgement(
@@ -40,7 +41,7 @@ def nonstationary(settings: Settings, trace: Trace, window: Window) -> Judgement
             f"latency is {cut.shift:+.0%} without it",
             remedy="raise measure.warmup, and see what the trial did at its start",
         )
-    return _little(trace.requests, window, float(e2e_s.mean()), len(measured))
+    return _little(requests, window, float(e2e_s.mean()), len(measured))
 
 
 def _by_delivery(
@@ -108,14 +109,14 @@ def _error(part: NDArray[np.float64]) -> float:
 
 
 def _little(
-    records: Sequence[RequestRecord], window: Window, mean_e2e_s: float, num_measured: int
+    requests: RequestColumns, window: Window, mean_e2e_s: float, num_measured: int
 ) -> Judgement | None:
     """Return the verdict where Little's law L = λW fails by over 3% in the window.
 
     In one shorter than 33 mean E2E latencies the requests at its two ends alone can make up more:
     at most one latency of all that are in the system, 1/n of a window of n latencies.
     """
-    number, product = little(records, window)
+    number, product = little(requests.arrival_s, requests.finished_s, window)
     off = number / product - 1
     spans = window.duration_s / mean_e2e_s
     if abs(off) <= max(_LITTLE, 1 / spans):
@@ -132,7 +133,7 @@ def _little(
     )
 
 
-def little(records: Sequence[RequestRecord], window: Window) -> tuple[float, float]:
+def little(arrival_s: Floats, finished_s: Floats, window: Window) -> tuple[float, float]:
     """Return L, the mean number of requests in the system by time, and λW, over one window.
 
     The time that all requests spend in the window is L·T exactly. The E2E latencies of those that
@@ -142,15 +143,14 @@ def little(records: Sequence[RequestRecord], window: Window) -> tuple[float, flo
     by (A0 − R0 − A1 + R1)/2T alone. In a steady state past and remaining stay are equal on average,
     however many are in the system, so the edges do not bias it.
 
-    >>> stays = [(0.0, 2.0), (1.0, 3.0), (2.0, 4.0), (3.0, 5.0), (4.0, 6.0)]
-    >>> make = lambda i, a, e: RequestRecord(request_id=i, class_name="", arrival_s=a,
-    ...     prompt_tokens=1, output_tokens=1, measured=True, admitted_s=a, first_token_s=e,
-    ...     finished_s=e, status="finished", error=None, token_times_s=(e,))
-    >>> little([make(i, a, e) for i, (a, e) in enumerate(stays)], Window(start_s=2.0, end_s=4.0))
+    Requests that never ended, NaN in `finished_s`, are left out.
+
+    >>> arrival_s = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    >>> little(arrival_s, arrival_s + 2.0, Window(start_s=2.0, end_s=4.0))
     (2.0, 2.0)
     """
-    ended = [(r.arrival_s, r.finished_s) for r in records if r.finished_s is not None]
-    arrived, finished = np.array(ended).T  # [requests]
+    ended = ~np.isnan(finished_s)
+    arrived, finished = arrival_s[ended], finished_s[ended]  # [requests]
     inside = np.minimum(finished, window.end_s) - np.maximum(arrived, window.start_s)
     stay = finished - arrived
     came = (arrived >= window.start_s) & (arrived < window.end_s)

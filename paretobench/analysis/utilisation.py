@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from paretobench.analysis.conditions import Conditions
-from paretobench.analysis.counts import DTYPE_BYTES, ModelCounts, recorded_work
+from paretobench.analysis.counts import DTYPE_BYTES, ModelCounts, recorded_work_columns
 from paretobench.analysis.limits import rates_of
 from paretobench.analysis.window import share_inside
 from paretobench.core.ceilings import Ceilings
-from paretobench.core.values import StepRecord, Trace, Window
+from paretobench.core.columns import StepColumns
+from paretobench.core.values import Trace, Window
 
 Bound = Literal["weights", "kv", "arithmetic", "waiting"]
 
@@ -66,11 +66,13 @@ def utilisation(
     counts, ceilings, window = conditions.counts, conditions.ceilings, trace.window
     if counts is None or ceilings is None or window is None or window.duration_s <= 0:
         return None
-    return _of_steps(trace.steps, window, 1.0 - (busy_fraction or 0.0), counts, ceilings)
+    return _of_steps(
+        StepColumns.of(trace.steps), window, 1.0 - (busy_fraction or 0.0), counts, ceilings
+    )
 
 
 def _of_steps(
-    steps: Sequence[StepRecord],
+    steps: StepColumns,
     window: Window,
     idle: float,
     counts: ModelCounts,
@@ -79,8 +81,10 @@ def _of_steps(
     rates = rates_of(counts, ceilings)
     if rates is None:
         return None
-    computed = [s for s in steps if s.decode_rows + s.prompt_tokens]
-    work = np.array([_work(step) for step in computed], dtype=float).reshape(len(computed), 6)
+    computed = steps.where(steps.decode_rows + steps.prompt_tokens > 0)
+    work = recorded_work_columns(computed)
+    heads = np.where(work[:, 3] > 0, computed.num_steps, 0)  # steps that read the output head
+    work = np.column_stack((computed.num_steps, heads, work))
     num_steps, with_head, tokens, attended, kv_tokens, wanted = (
         share_inside(computed, window) @ work
     )
@@ -99,11 +103,3 @@ def _of_steps(
         ),
         idle=max(0.0, idle),
     )
-
-
-def _work(step: StepRecord) -> tuple[float, ...]:
-    """Return a record's steps, those that read the output head, and its counted work: tokens,
-    positions attended to, cache entries and wanted tokens."""
-    work = recorded_work(step)
-    with_head = step.num_steps if work.num_wanted else 0
-    return step.num_steps, with_head, work.tokens, work.attended, work.kv_tokens, work.num_wanted

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+
+import numpy as np
 
 from paretobench.analysis.disturbance import client_limited, disturbed, throttled
 from paretobench.analysis.judgement import Judgement
@@ -11,9 +13,10 @@ from paretobench.analysis.length import too_short
 from paretobench.analysis.overload import overloaded, overloaded_until_timeout
 from paretobench.analysis.pace import unsteady_pace
 from paretobench.analysis.stationarity import nonstationary
+from paretobench.core.columns import RequestColumns, StepColumns
 from paretobench.core.points import Settings
 from paretobench.core.units import to_ms
-from paretobench.core.values import RequestRecord, Trace
+from paretobench.core.values import Trace
 
 __all__ = ["Judgement", "judge"]
 
@@ -33,17 +36,19 @@ def judge(
     An overload names none: a window that is too short for latencies that grow is its own doing.
     There is no steady state to look for in a window in which nothing can be told.
     """
-    measured = [record for record in trace.requests if record.measured]
+    requests = RequestColumns.of(trace.requests)
+    measured = requests.where(requests.measured)
     failure = _failure(settings, trace, measured)
     if failure is not None:
         return failure
     assert trace.window is not None
+    steps = StepColumns.of(trace.steps)
     short = too_short(measured, trace.window)
     found = [
         client_limited(trace, measured, figures),
         throttled(trace, trace.window),
         disturbed(trace, trace.window, figures),
-        None if short else unsteady_pace(settings, trace.steps, measured, trace.window),
+        None if short else unsteady_pace(settings, steps, measured, trace.window),
         overloaded(settings, trace, trace.window, figures),
         short or nonstationary(settings, trace, trace.window),
     ]
@@ -57,9 +62,7 @@ def judge(
     return replace(faults[0], reason=faults[0].reason + (f" (also {also})" if also else ""))
 
 
-def _failure(
-    settings: Settings, trace: Trace, measured: Sequence[RequestRecord]
-) -> Judgement | None:
+def _failure(settings: Settings, trace: Trace, measured: RequestColumns) -> Judgement | None:
     """Return the verdict on a trial that did not complete, or of which nothing can be used.
 
     A trial fails whose controller was given a latency that no batch kept, however it was served.
@@ -84,14 +87,15 @@ def _failure(
             if trace.outcome == "timed_out"
             else "see the log, then run again with --resume --retry-failed",
         )
-    lost = [record for record in measured if record.status != "finished"]
-    if lost:
+    lost = np.flatnonzero(~measured.status.says("finished"))
+    if lost.size:
+        first = measured[int(lost[0])]
         return Judgement(
             verdict="failed",
-            reason=f"{len(lost)} of {len(measured)} requests {lost[0].status}: {lost[0].error}",
+            reason=f"{lost.size} of {len(measured)} requests {first.status}: {first.error}",
             remedy="give requests that fit: shorter ones, or more memory for their cache",
         )
-    if not measured or trace.window is None or trace.window.duration_s <= 0:
+    if not len(measured) or trace.window is None or trace.window.duration_s <= 0:
         return Judgement(
             verdict="failed",
             reason="nothing was measured: the window has no length",
@@ -100,22 +104,22 @@ def _failure(
     return missed
 
 
-def _missed_target(settings: Settings, measured: Sequence[RequestRecord]) -> Judgement | None:
+def _missed_target(settings: Settings, measured: RequestColumns) -> Judgement | None:
     """Return that no batch could meet the controller's target; None where one did or none tried.
 
     Time in the queue does not count: a controller can shorten it, but not the service itself.
     """
     sla_ms = settings.constants().get("latency_sla_ms")
-    served_s = [
-        r.finished_s - r.admitted_s
-        for r in measured
-        if r.status == "finished" and r.finished_s is not None and r.admitted_s is not None
-    ]
-    if sla_ms is None or not served_s or to_ms(min(served_s)) <= sla_ms * _ROUNDING:
+    taken_s = (measured.finished_s - measured.admitted_s)[measured.status.says("finished")]
+    served_s = taken_s[~np.isnan(taken_s)]
+    if sla_ms is None or not served_s.size:
+        return None
+    fastest_ms = to_ms(float(served_s.min()))
+    if fastest_ms <= sla_ms * _ROUNDING:
         return None
     return Judgement(
         verdict="failed",
         reason=f"no batch can meet the controller's {sla_ms:g} ms: the fastest took "
-        f"{to_ms(min(served_s)):.3g} ms",
+        f"{fastest_ms:.3g} ms",
         remedy="raise latency_sla_ms",
     )

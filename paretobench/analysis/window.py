@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from paretobench.core.columns import StepColumns
 from paretobench.core.points import Settings
-from paretobench.core.values import StepRecord, TelemetrySample, Window
+from paretobench.core.values import TelemetrySample, Window
 
 # figure of METRICS -> field of TelemetrySample of which it is the mean
 _MEANS = {
@@ -35,7 +36,7 @@ DEVICE_FIGURES = (*_MEANS, "power_cap_share", "energy_j", "tokens_per_joule")
 
 
 def steps_in_window(
-    steps: Sequence[StepRecord], window: Window, settings: Settings
+    steps: StepColumns, window: Window, settings: Settings
 ) -> dict[str, float | None]:
     """Return mean batch size, occupancy, padding waste and busy fraction.
 
@@ -44,12 +45,12 @@ def steps_in_window(
     share of it, and their mean batch sizes add up.
     """
     engines = settings.class_limits() if settings.arrangement == "separate" else {}
-    present = [name for name in engines if any(step.engine == name for step in steps)]
+    present = [name for name in engines if steps.engine.says(name).any()]
     if not present:
         return _one_engine(steps, window, settings.max_batch_size)
     figures = {
         name: _one_engine(
-            [step for step in steps if step.engine == name], window, engines[name]["max_batch_size"]
+            steps.where(steps.engine.says(name)), window, engines[name]["max_batch_size"]
         )
         for name in present
     }
@@ -68,40 +69,33 @@ def steps_in_window(
     }
 
 
-def _one_engine(
-    steps: Sequence[StepRecord], window: Window, max_batch_size: int
-) -> dict[str, float | None]:
+def _one_engine(steps: StepColumns, window: Window, max_batch_size: int) -> dict[str, float | None]:
     inside = _seconds_inside(steps, window)
     busy_s = float(inside.sum())
     figures: dict[str, float | None] = {"busy_fraction": busy_s / window.duration_s}
     if busy_s > 0:
-        batch_size = np.array([step.batch_size for step in steps])
-        mean_batch_size = float(batch_size @ inside) / busy_s
+        mean_batch_size = float(steps.batch_size @ inside) / busy_s
         figures["mean_batch_size"] = mean_batch_size
         figures["batch_occupancy"] = mean_batch_size / max_batch_size
         figures["padding_waste"] = _padding_waste(steps, share_inside(steps, window))
     return figures
 
 
-def _seconds_inside(steps: Sequence[StepRecord], window: Window) -> NDArray[np.float64]:
+def _seconds_inside(steps: StepColumns, window: Window) -> NDArray[np.float64]:
     """Return the seconds of each step that lie in the window, shape [steps]."""
-    start = np.array([step.start_s for step in steps])
-    end = start + np.array([step.duration_s for step in steps])
-    inside: NDArray[np.float64] = np.minimum(end, window.end_s) - np.maximum(start, window.start_s)
+    inside = np.minimum(steps.end_s, window.end_s) - np.maximum(steps.start_s, window.start_s)
     return inside.clip(min=0.0)
 
 
-def share_inside(steps: Sequence[StepRecord], window: Window) -> NDArray[np.float64]:
+def share_inside(steps: StepColumns, window: Window) -> NDArray[np.float64]:
     """Return the share of each step that lies in the window, shape [steps]."""
-    duration = np.array([step.duration_s for step in steps])
-    share: NDArray[np.float64] = _seconds_inside(steps, window) / np.maximum(duration, 1e-12)
-    return share
+    return _seconds_inside(steps, window) / np.maximum(steps.duration_s, 1e-12)
 
 
-def _padding_waste(steps: Sequence[StepRecord], share: NDArray[np.float64]) -> float | None:
+def _padding_waste(steps: StepColumns, share: NDArray[np.float64]) -> float | None:
     # a row of a joiner is its prompt, a row of one that decodes is one token
-    computed = np.array([s.decode_rows + s.prompt_tokens for s in steps], dtype=float)
-    padded = np.array([s.padded_tokens for s in steps], dtype=float)
+    computed = (steps.decode_rows + steps.prompt_tokens).astype(float)
+    padded = steps.padded_tokens.astype(float)
     total = float(computed @ share)
     return float(padded @ share) / total if total else None
 

@@ -29,6 +29,7 @@ def emit(
     ] = None,
 ) -> None:
     """Print the settings that deploy an operating point on a server, and what they cannot say."""
+    from paretobench.cli.outcome import warn_damaged
     from paretobench.core.naming import suggestion
     from paretobench.report.exporters import EXPORTERS, exported, find_deployment
     from paretobench.report.model import assemble
@@ -39,7 +40,9 @@ def emit(
             f"--format must be one of {', '.join(EXPORTERS)}, found {format_name!r}"
             f"{suggestion(format_name, EXPORTERS)}"
         )
-    documents = exported(find_deployment(assemble(open_run(run)), point), format_name)
+    report = assemble(open_run(run))
+    warn_damaged(report)
+    documents = exported(find_deployment(report, point), format_name)
     if output is None:
         print(_on_one_stream(documents, format_name), end="")
     else:

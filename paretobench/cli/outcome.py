@@ -30,15 +30,16 @@ def finish(folder: Path, *, command: str, interrupted: bool, json: bool) -> NoRe
     else:
         _print_answer(report, folder)
     _warn_beyond_limit(report)
+    warn_damaged(report)
     code = _INTERRUPTED if interrupted else exit_code(report)
     _print_state(report, folder, command, code)
     raise typer.Exit(code)
 
 
 def exit_code(report: Report) -> int:
-    """Return 3 where nothing valid was measured or a trial failed, 1 where an operating point
-    cannot be met, else 0."""
-    if not any(c.is_valid for c in report.configurations):
+    """Return 3 where nothing valid was measured, a trial failed or one cannot be read, 1 where an
+    operating point cannot be met, else 0."""
+    if report.damaged or not any(c.is_valid for c in report.configurations):
         return _INCOMPLETE
     if report.run.manifest["state"] != "complete" or any(
         point.verdict == "failed" for point in report.points
@@ -68,6 +69,12 @@ def _warn_beyond_limit(report: Report) -> None:
         print(f"warning: {wrong}", file=sys.stderr)
 
 
+def warn_damaged(report: Report) -> None:
+    """Say which trials are left out of a report, since a raw file of theirs cannot be read."""
+    for damage in report.damaged:
+        print(f"warning: left out: {damage}", file=sys.stderr)
+
+
 def _print_state(report: Report, folder: Path, command: str, code: int) -> None:
     trials = report.run.manifest["trials"]
     done = sum(trial["state"] == "done" for trial in trials)
@@ -76,6 +83,8 @@ def _print_state(report: Report, folder: Path, command: str, code: int) -> None:
         print(f"{say} Go on: the same {command} command with --resume", file=sys.stderr)
     elif code == _INCOMPLETE:
         which = "no trial is valid" if not report.frontier else "some trials failed"
+        if report.damaged and report.frontier:
+            which = "some trials cannot be read"
         print(f"Incomplete: {which}; {folder / 'report.md'} says why:", file=sys.stderr)
         _print_verdicts(report)
     elif code == _SLA_MISSED:

@@ -39,6 +39,7 @@ def verify(
     """Measure an operating point's configuration again for longer, and say whether it holds."""
     from paretobench.analysis import verification
     from paretobench.analysis.sla import service_levels
+    from paretobench.cli.outcome import warn_damaged
     from paretobench.cli.verify_output import print_verification
     from paretobench.report import write_report
     from paretobench.report.certificates import stated_figures
@@ -49,6 +50,7 @@ def verify(
     from paretobench.sweep.replay import replay_target
 
     report = assemble(open_run(run))
+    warn_damaged(report)
     wanted, before = _chosen(report, point)
     folder = output_dir or _free_folder(run / "verify", point)
     check_free(folder)

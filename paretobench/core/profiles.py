@@ -13,6 +13,9 @@ from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
@@ -58,9 +61,12 @@ class RateProfile(ABC):
 
     def phase_at(self, t_s: float) -> Phase:
         """Return the phase at any time from 0 on."""
-        phases = self.phases
-        starts = [phase.start_s for phase in phases]
-        return phases[bisect_right(starts, t_s % self.cycle_s) - 1]
+        return self.phases[int(self.phases_at(np.array(t_s)))]
+
+    def phases_at(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the numbers of the phases, in their order from 0, at any times from 0 on."""
+        starts = [phase.start_s for phase in self.phases]
+        return np.searchsorted(starts, times_s % self.cycle_s, side="right") - 1
 
     def to_json(self) -> str:
         """Return the text that `profile_of` reads."""

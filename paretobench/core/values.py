@@ -162,11 +162,13 @@ class Window:
 class Trace:
     """Everything recorded in one trial. `window` is None where the measuring never began.
 
+    `requests` and `steps` of a trial read from disk are columns (`core.columns`), which are
+    sequences of records as well.
     `attempt` 2: it was measured again at twice the length, since the first looked overloaded.
     """
 
-    requests: tuple[RequestRecord, ...]
-    steps: tuple[StepRecord, ...]
+    requests: Sequence[RequestRecord]
+    steps: Sequence[StepRecord]
     window: Window | None
     outcome: Outcome
     reason: str | None = None

@@ -53,6 +53,7 @@ def report_document(report: Report) -> dict[str, Any]:
             "verdicts": report.verdicts,
             "files": [*DATA_FILES, *(path.name for path in report.figures)],
             "left_out": list(report.left_out),
+            "damaged": list(report.damaged),
         }
     )
     return document

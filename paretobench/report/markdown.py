@@ -20,6 +20,7 @@ from paretobench.report.manifest import device_name, is_simulated, model_name
 from paretobench.report.markdown_certificates import certificate_sections
 from paretobench.report.markdown_classes import class_sections
 from paretobench.report.markdown_controllers import controller_lines
+from paretobench.report.markdown_damage import damage_lines
 from paretobench.report.markdown_limits import beyond_text, limit_sections
 from paretobench.report.markdown_measured import measured_lines, reproduce_lines
 from paretobench.report.markdown_table import table
@@ -50,7 +51,7 @@ def report_markdown(report: Report) -> bytes:
     drawn = {path.name for path in report.figures}
     wrong = beyond_text(report)
     lines = [f"# {name}", "", *([f"**{markdown(wrong)}**", ""] if wrong else [])]
-    lines += [_answer(report), ""]
+    lines += [_answer(report), "", *damage_lines(report)]
     if "frontier.png" in drawn:
         lines += ["![Throughput against latency, and the frontier](frontier.png)", ""]
     lines += ["## Frontier", "", *_frontier_lines(report), *uncertainty_lines(report), ""]

@@ -30,7 +30,7 @@ from paretobench.report.manifest import (
     variant_names,
     wanted_precision,
 )
-from paretobench.report.points import load_points
+from paretobench.report.points import load_undamaged
 from paretobench.report.recorded import with_recorded
 from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
@@ -43,7 +43,8 @@ _SEED = 0  # of the resamples: equal data give an equal report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A run's points, its frontier and where to run; `left_out` says why a figure is not there.
+    """A run's points, its frontier and where to run; `left_out` says why a figure is not there,
+    `damaged` which trials are not, since a raw file of theirs cannot be read.
 
     `uncertainties` say, a curve each, who may belong on it and how much it wins.
     `courses` are the trials under loads whose rate varies, `contests` what controllers did there;
@@ -62,6 +63,7 @@ class Report:
     limits: DeviceLimits = field(default_factory=DeviceLimits)
     figures: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def throughput(self) -> str:
@@ -123,9 +125,10 @@ class Report:
 def assemble(run: RunFolder) -> Report:
     """Return the report of a run folder, with no figure drawn yet.
 
-    Raises RunFolderError where the folder's files are damaged.
+    Raises RunFolderError where nothing in the folder can be read.
     """
-    points = load_points(run)
+    loaded = load_undamaged(run)
+    points = loaded.points
     configurations = sorted(
         judged(combine_repeats(points), wanted_precision(run)),
         key=partial(_variant_rank, variant_names(run)),
@@ -136,7 +139,8 @@ def assemble(run: RunFolder) -> Report:
     chosen = choose_all(goals(run), configurations, latency=latency)
     return Report(
         run=run,
-        points=tuple(points),
+        points=points,
+        damaged=loaded.damaged,
         configurations=tuple(configurations),
         frontier=tuple(find_frontier(configurations, throughput=throughput, latency=latency)),
         operating_points=tuple(chosen),

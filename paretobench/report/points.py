@@ -6,19 +6,20 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.metrics import summarize
-from paretobench.analysis.sla import ServiceLevels, service_levels
+from paretobench.analysis.sla import service_levels
 from paretobench.core.errors import RunFolderError
 from paretobench.core.intervals import INTERVAL_BOUNDS, METHOD_COLUMN, interval_cells
 from paretobench.core.metrics import METRICS, qualified, split_name
 from paretobench.core.points import ALL_CLASSES, POINT_COLUMNS, Point, Settings
 from paretobench.core.values import Verdict
 from paretobench.report.manifest import conditions, scenario
+from paretobench.report.text import plural
 from paretobench.results.reader import RunFolder
 
 SETTINGS_COLUMNS = tuple(f.name for f in fields(Settings))
@@ -69,31 +70,75 @@ _OPTIONAL = {
 }
 
 
-def load_points(run: RunFolder) -> list[Point]:
-    """Return one point a trial, worked out from its raw files.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A run's points; `damaged` names each raw file that cannot be read, why, and what is lost."""
 
-    A folder with no raw files at all (a committed run) gives the points of its `points.csv`.
-    Raises RunFolderError where a file is damaged, or where trials are done but neither is there.
+    points: tuple[Point, ...]
+    damaged: tuple[str, ...] = ()
+
+
+def load_points(run: RunFolder) -> list[Point]:
+    """Return one point a trial, every one that is done.
+
+    Raises RunFolderError under the conditions of `load_undamaged`, and where any file is damaged.
     """
-    trial_ids = run.trial_ids()
-    if trial_ids:
-        levels = service_levels(scenario(run))
-        return [_point_of(run, trial_id, levels) for trial_id in trial_ids]
+    loaded = load_undamaged(run)
+    if loaded.damaged:
+        raise RunFolderError(loaded.damaged[0])
+    return list(loaded.points)
+
+
+def load_undamaged(run: RunFolder) -> Loaded:
+    """Return one point a trial, worked out from its raw files, one trial's in memory at a time.
+
+    A trial with a raw file that is damaged or of a format that is not read here is left out. A
+    folder with no raw files at all (a committed run) gives the points of its `points.csv`. Raises
+    RunFolderError where every trial is damaged, or where trials are done but neither is there.
+    """
+    measured = run.trial_ids()
+    if measured:
+        return _from_raw(run, measured)
     path = run.path / "points.csv"
     if path.is_file():
-        return read_points(path)
+        return Loaded(points=tuple(read_points(path)))
     done = sum(t.get("state") == "done" for t in run.manifest.get("trials") or [])
     if done:
         raise RunFolderError(
             f"{run.path}: expected raw files under trials/ or a points.csv for {done} trials that "
             "are done, found neither; restore them or run the sweep again"
         )
-    return []
+    return Loaded(points=())
 
 
-def _point_of(run: RunFolder, trial_id: str, levels: ServiceLevels) -> Point:
-    settings, trace = run.read_trial(trial_id)
-    return summarize(settings, trace, levels, conditions(run, settings.variant))
+def _from_raw(run: RunFolder, measured: Sequence[str]) -> Loaded:
+    levels = service_levels(scenario(run))
+    entries = {entry["trial_id"]: entry for entry in run.manifest["trials"]}
+    lost = [t for t, e in entries.items() if e.get("state") == "done" and t not in measured]
+    points: list[Point] = []
+    errors: dict[str, str] = {}
+    for trial_id in (*measured, *lost):
+        try:
+            settings, trace = run.read_trial(trial_id)
+        except RunFolderError as error:
+            errors[trial_id] = str(error).replace(f"{run.path}/", "")  # wherever it lies
+            continue
+        points.append(summarize(settings, trace, levels, conditions(run, settings.variant)))
+    if not points:
+        raise RunFolderError(
+            f"{run.path}: none of {plural(len(errors), 'trial')} can be read; of the first: "
+            f"{next(iter(errors.values()))}"
+        )
+    damaged = (_damage(entries[t], error, points) for t, error in errors.items())
+    return Loaded(points=tuple(points), damaged=tuple(damaged))
+
+
+def _damage(entry: Mapping[str, Any], error: str, points: Sequence[Point]) -> str:
+    """Return which configuration a damaged trial was of, what is left of that, and the error."""
+    its_own = entry.get("configuration_id")
+    left = sum(point.settings.configuration_id == its_own for point in points)
+    rest = plural(left, "other trial") if left else "no other trial"
+    return f"{entry.get('label') or entry['trial_id']} ({rest} of it can be read): {error}"
 
 
 def read_points(path: Path) -> list[Point]:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from paretobench import SCHEMA_VERSION, __version__
+from paretobench.core.columns import RequestColumns, StepColumns
 from paretobench.core.errors import RunFolderError
 from paretobench.core.points import Point
 from paretobench.core.values import (
     LimitChange,
-    RequestRecord,
-    StepRecord,
     TelemetrySample,
     Trace,
     Trial,
@@ -154,8 +153,9 @@ class RunWriter:
         trial_id = point.settings.trial_id
 
         def fill(folder: Path) -> None:
-            tables.write_records(folder / "requests.parquet", trace.requests, RequestRecord)
-            tables.write_records(folder / "steps.parquet", trace.steps, StepRecord)
+            requests, steps = RequestColumns.of(trace.requests), StepColumns.of(trace.steps)
+            tables.write_columns(folder / "requests.parquet", requests)
+            tables.write_columns(folder / "steps.parquet", steps)
             tables.write_records(folder / "telemetry.parquet", trace.telemetry, TelemetrySample)
             if trace.limit_changes:
                 tables.write_records(

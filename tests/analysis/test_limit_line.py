@@ -20,7 +20,7 @@ from paretobench.analysis.counts import (
 from paretobench.analysis.limit_line import LimitLine, why_no_line
 from paretobench.analysis.limits import step_limit
 from paretobench.analysis.metrics import summarize
-from paretobench.analysis.request_work import request_work
+from paretobench.analysis.request_work import request_work, shapes_of
 from paretobench.analysis.sla import service_levels
 from paretobench.analysis.utilisation import utilisation
 from paretobench.core.ceilings import Ceiling, Ceilings
@@ -386,3 +386,28 @@ def test_an_idle_device_waits() -> None:
     assert point.binds == "waiting"
     # a second holds one request: its 19 steps and its prefill read the weights once each
     assert point.figures["mbu"] == pytest.approx(20 * NANO.weight_bytes / 3e10, rel=0.02)
+
+
+def test_of_very_many_lengths_the_line_stays_above_that_of_each() -> None:
+    prompts, outputs = np.meshgrid(np.arange(1000, 1300), np.arange(1000, 1200))
+    lengths = np.stack((prompts.ravel(), outputs.ravel()), axis=1)  # 60,000 different
+    shapes, counts = shapes_of(lengths)
+    assert counts.sum() == len(lengths)
+    assert len(shapes) < len(lengths)
+    total, rounded = lengths.sum(axis=0), counts @ shapes
+    assert (rounded <= total).all()
+    assert (rounded > 0.998 * total).all()
+
+
+def test_requests_of_equal_lengths_count_as_many_as_they_are() -> None:
+    # of the mean latency, the order of sums aside, repeating every request changes nothing
+    few, many = [(5, 3), (9, 2), (9, 2), (2, 8)], [(5, 3), (9, 2), (2, 8), (9, 2)] * 7
+    for latency in ("mean_e2e_ms", "mean_tpot_ms", "mean_itl_ms"):
+        one, seven = line_of(few, latency), line_of(many, latency)
+        assert seven.least_latency == pytest.approx(one.least_latency)
+        at = 1.5 * one.least_latency
+        assert seven.throughput_at(at) == pytest.approx(one.throughput_at(at))
+        assert seven.at_batch_size(3) == pytest.approx(one.at_batch_size(3))
+    # the median of these is (9, 2)'s: so many are served for nothing
+    median = line_of([(9, 2)] * 3 + [(50, 40)], "p50_e2e_ms")
+    assert median.least_latency == pytest.approx(line_of([(9, 2)], "p50_e2e_ms").least_latency)

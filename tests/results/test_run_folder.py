@@ -47,6 +47,12 @@ def measured(trial: Trial = TRIAL) -> tuple[Trace, Point]:
     return trace, summarize(Settings.of(trial), trace, ServiceLevels())
 
 
+def changed(folder: Path, **values: object) -> None:
+    """Write other values into a run's manifest."""
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
 _open: list[RunWriter] = []
 
 
@@ -96,10 +102,28 @@ def test_a_column_that_an_older_run_lacks_reads_as_missing(
     writer.add_trial(trace, point)
     path = tmp_path / "run" / "trials" / TRIAL.trial_id / f"{kind}.parquet"
     pq.write_table(pq.read_table(path).drop_columns([field]), path)
+    with pytest.raises(RunFolderError, match=f"found a damaged one .*no column {field}"):
+        open_run(tmp_path / "run").read_trial(TRIAL.trial_id)
+    changed(tmp_path / "run", schema_version=1)  # whose columns came one by one
     _, read = open_run(tmp_path / "run").read_trial(TRIAL.trial_id)
     before = getattr(trace, kind)
     assert [getattr(record, field) for record in before] != [None] * len(before)
     assert getattr(read, kind) == tuple(replace(record, **{field: None}) for record in before)
+
+
+def test_a_file_of_an_earlier_format_is_refused_with_the_version_that_reads_it(
+    tmp_path: Path,
+) -> None:
+    import pyarrow.parquet as pq
+
+    writer = create(tmp_path / "run")
+    writer.plan([TRIAL])
+    writer.add_trial(*measured())
+    path = tmp_path / "run" / "trials" / TRIAL.trial_id / "steps.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["decode_rows"]), path)
+    changed(tmp_path / "run", schema_version=1, paretobench_version="0.0.3")
+    with pytest.raises(RunFolderError, match=r"no column decode_rows.*git checkout v0\.0\.3"):
+        open_run(tmp_path / "run").read_trial(TRIAL.trial_id)
 
 
 def test_changes_of_a_limit_read_back_as_they_were_recorded(tmp_path: Path) -> None:
@@ -225,9 +249,22 @@ def test_a_run_that_is_there_points_to_resume(tmp_path: Path) -> None:
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     create(tmp_path / "run").close()
-    path = tmp_path / "run" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
-    with pytest.raises(RunFolderError, match="expected schema_version 1, found 99"):
+    changed(tmp_path / "run", schema_version=99, paretobench_version="7.0.0")
+    with pytest.raises(
+        RunFolderError,
+        match=r"expected schema_version 1 or 2, .* 99, written by paretobench 7\.0\.0; update",
+    ):
+        open_run(tmp_path / "run")
+
+
+def test_a_version_of_before_is_refused_with_the_one_that_reads_it(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    provenance = {"package": {"git_commit": "0123456789abcdef"}}
+    changed(tmp_path / "run", schema_version=0, paretobench_version="0.0.9", provenance=provenance)
+    with pytest.raises(
+        RunFolderError,
+        match=r"written by paretobench 0\.0\.9 at commit 0123456; .*git checkout 0123456789abcdef",
+    ):
         open_run(tmp_path / "run")
 
 
