@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from paretobench.cli.pair_commands import check_command, check_replays, failure, run_command
 from paretobench.core.errors import IncompleteError, RunFolderError
@@ -23,7 +23,9 @@ from paretobench.results import open_run
 from paretobench.results.atomic import write_json_atomically
 from paretobench.results.writer import check_free
 
-SideName = Literal["baseline", "candidate"]
+if TYPE_CHECKING:
+    from paretobench.gate.values import SideName
+
 _SIDES: tuple[SideName, SideName] = ("baseline", "candidate")
 _RECORD = "pairs.json"
 _MAY_GO_ON = (0, 1, 3)  # done, an operating point missed, some trials failed
@@ -48,8 +50,8 @@ def plan_pairs(num_pairs: int, seed: int) -> list[PlannedRun]:
     """
     runs = []
     for pair in range(1, num_pairs + 1):
-        first, second = _SIDES if pair % 2 else _SIDES[::-1]
-        settled = None if pair == 1 else ("baseline", 1)
+        first, second = _SIDES if pair % 2 else (_SIDES[1], _SIDES[0])
+        settled = None if pair == 1 else (_SIDES[0], 1)
         runs += [
             PlannedRun(side=first, pair=pair, like=settled, seed=seed + pair - 1),
             PlannedRun(side=second, pair=pair, like=(first, pair), seed=None),

@@ -78,7 +78,7 @@ def test_pairs_share_rates_and_alternate_and_go_on(
         ["one", "--output-dir", "baseline/pair-2", "--like", "candidate/pair-2"],
     ]
     assert asked(tmp_path) == expected
-    said = capsys.readouterr().err.splitlines()
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pair")]
     assert said[0] == "pair 1 of 2, baseline (run 1 of 4)"
     assert said[3].startswith("pair 2 of 2, baseline (run 4 of 4), about 0:0")
     both = measure_pairs(one, other, num_pairs=3, output_dir=folder, seed=7)
