@@ -12,7 +12,7 @@ from paretobench.core.metrics import qualified
 from paretobench.core.points import Settings
 
 _STEPPED = ("max_batch_size", "max_waiting_time_ms")
-_OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage")
+_OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage", "schedule_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

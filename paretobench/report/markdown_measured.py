@@ -26,6 +26,7 @@ from paretobench.report.settings_text import policy_label
 from paretobench.report.text import MISSING, joined, markdown, number, plural, wait_label
 
 _GIB = 2**30
+_BY_PILOT = "measured by a pilot in a closed loop"
 _APART = (
     "model",
     "device",
@@ -54,6 +55,7 @@ def measured_lines(report: Report) -> list[str]:
         *condition_facts(report),
         ("Swept", _swept(report)),
         ("Trials", _trials(report)),
+        ("Replay of", _replay_of(report)),
         ("Measured again", confirmation_text(report)),
         ("Seeds", _listed(section(run.manifest, "provenance", "seeds"), "measure", "model")),
         ("When", _when(report)),
@@ -74,6 +76,13 @@ def reproduce_lines(report: Report) -> list[str]:
     fitted_from = system(run).get("fitted_from")
     steps = f" --steps-from {shlex.quote(str(fitted_from))}" if fitted_from else ""
     digits = commit(run)
+    measure = [
+        'python -c \'import json, sys; json.dump(json.load(open(sys.argv[1]))["scenario"], '
+        f"sys.stdout)' {folder}/manifest.json > scenario.yaml",
+        f"paretobench {verb} scenario.yaml{steps} --output-dir {again}",
+    ]
+    if section(run.manifest, "like"):  # its trials are not those that its scenario plans
+        measure = [f"paretobench {verb} --like {folder}{steps} --output-dir {again}"]
     return [
         f"With paretobench {markdown(str(run.manifest.get('paretobench_version') or __version__))}"
         f"{f' at commit {markdown(digits)}' if digits else ''}, from the folder above this one. "
@@ -81,9 +90,7 @@ def reproduce_lines(report: Report) -> list[str]:
         f"(hash `{markdown(str(run.manifest.get('scenario_hash') or MISSING))}`):",
         "",
         "```sh",
-        'python -c \'import json, sys; json.dump(json.load(open(sys.argv[1]))["scenario"], '
-        f"sys.stdout)' {folder}/manifest.json > scenario.yaml",
-        f"paretobench {verb} scenario.yaml{steps} --output-dir {again}",
+        *measure,
         "```",
     ]
 
@@ -139,6 +146,17 @@ def _host(report: Report) -> str:
         str(host["os"]) if host.get("os") else None,
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _replay_of(report: Report) -> str:
+    """Return whose loads and schedules were replayed; empty where it was nobody's."""
+    like = section(report.run.manifest, "like")
+    if not like:
+        return ""
+    schedules = "fresh schedules" if like.get("fresh_schedules") else "schedules"
+    which = f"scenario {like.get('scenario_hash')}, begun {like.get('created_at')}"
+    its = "its loads, with" if like.get("fresh_schedules") else "its loads and"
+    return f"the run {like.get('name')} ({which}): {its} {schedules}"
 
 
 def _gpus(report: Report) -> list[str]:
@@ -278,5 +296,7 @@ def _load_lines(report: Report) -> list[str]:
         for workload, found in section(report.run.manifest, "capacity").items()
     ]
     if pilots:
-        lines += ["", f"Capacity, measured by a pilot in a closed loop: {joined(pilots)}."]
+        replayed = section(report.run.manifest, "like").get("name")
+        by = f"taken from the run {markdown(str(replayed))}" if replayed else _BY_PILOT
+        lines += ["", f"Capacity, {by}: {joined(pilots)}."]
     return lines
