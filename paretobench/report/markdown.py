@@ -37,7 +37,6 @@ from paretobench.report.text import (
     joined,
     markdown,
     marked,
-    plural,
     short_label,
     with_unit,
 )
@@ -229,6 +228,7 @@ def _operating_point_lines(report: Report) -> list[str]:
 
 def _figure_lines(report: Report, drawn: set[str]) -> list[str]:
     others = [p for p in FIGURES if p.file_name in drawn and p.file_name != "frontier.png"]
-    lines = [f"- [{p.file_name}]({p.file_name}): {p.shows}." for p in others]
+    lines = ["Every figure is there as SVG too, under the same name.", ""]
+    lines += [f"- [{p.file_name}]({p.file_name}): {p.shows}." for p in others]
     lines += [f"- Left out: {markdown(line)}." for line in report.left_out]
-    return lines or [f"{plural(0, 'figure')} beside the frontier."]
+    return lines

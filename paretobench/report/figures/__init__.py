@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from paretobench.report.figures.adaptive import draw_adaptive
-from paretobench.report.figures.canvas import render, style
+from paretobench.report.figures.canvas import render, render_svg, style
 from paretobench.report.figures.frontier import draw_frontier
 from paretobench.report.figures.gpu_utilization import draw_gpu_utilization
 from paretobench.report.figures.latency_by_class import draw_latency_by_class
@@ -19,7 +20,7 @@ from paretobench.report.model import Report
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "Picture", "draw_png"]
+__all__ = ["FIGURES", "Picture", "draw_files", "svg_name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +71,19 @@ FIGURES: tuple[Picture, ...] = (
 )
 
 
-def draw_png(picture: Picture, report: Report) -> bytes | str | None:
-    """Return the figure as PNG bytes, as text why it is left out, or None: it is not about this
-    run."""
+def svg_name(png_name: str) -> str:
+    """Return the name of the SVG beside a PNG."""
+    return str(PurePosixPath(png_name).with_suffix(".svg"))
+
+
+def draw_files(picture: Picture, report: Report) -> dict[str, bytes] | str | None:
+    """Return the figure's files by name, PNG and SVG of one drawing; or as text why it is left
+    out, or None: it is not about this run."""
     with style():
         drawn = picture.draw(report)
-        return drawn if drawn is None or isinstance(drawn, str) else render(drawn)
+        if drawn is None or isinstance(drawn, str):
+            return drawn
+        return {
+            picture.file_name: render(drawn),
+            svg_name(picture.file_name): render_svg(drawn),
+        }

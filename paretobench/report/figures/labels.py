@@ -82,10 +82,14 @@ class LabelPlacer:
         px, py = self._pixel(x, y)
         best: tuple[float, Box, bool] | None = None
         for rank, gap in enumerate(_GAPS_PX[: _NEAR if near_only else None]):
+            if best is not None and best[0] <= rank:
+                break  # no place further off is better
             for across, up in _DIRECTIONS:
                 box = _beside(px, py, width, height, across, up, gap)
+                if not self._is_free(box):
+                    continue
                 crossed = sum(box.overlaps(line) for line in self._lines)
-                if not self._is_free(box) or (near_only and crossed):
+                if near_only and crossed:
                     continue
                 cost = rank + _LINE_COST * crossed
                 if best is None or cost < best[0]:
@@ -105,8 +109,10 @@ class LabelPlacer:
             left = self._bounds.x0 + 4 + room * step / 20
             for bottom in (py + 3, py - 3 - height):
                 box = Box(x0=left, y0=bottom, x1=left + width, y1=bottom + height)
+                if not self._is_free(box):
+                    continue
                 crossed = sum(box.overlaps(line) for line in self._lines)
-                if self._is_free(box) and (best is None or crossed < best[0]):
+                if best is None or crossed < best[0]:
                     best = (crossed, box)
         if best is None:
             return False
