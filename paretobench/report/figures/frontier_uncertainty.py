@@ -47,7 +47,7 @@ def draw_bands(plane: Plane) -> None:
             [plane.up.clipped(min(high, max(top, low))) for low, high in _ends(band)],
             where=[math.isfinite(low) for low in band.low],
             step="pre",  # the value at a level holds from the one before it
-            color=plane.colours.of(front[0]) if plane.report.variants else INK,
+            color=plane.colours.of(front[0]) if plane.colours.variants else INK,
             alpha=_BAND_ALPHA,
             lw=0,
             zorder=1.2,
