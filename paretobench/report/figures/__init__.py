@@ -13,14 +13,16 @@ from paretobench.report.figures.frontier import draw_frontier
 from paretobench.report.figures.gpu_utilization import draw_gpu_utilization
 from paretobench.report.figures.latency_by_class import draw_latency_by_class
 from paretobench.report.figures.latency_vs_batch_size import draw_latency_vs_batch_size
+from paretobench.report.figures.overlay import draw_overlay
 from paretobench.report.figures.queue_vs_compute import draw_queue_vs_compute
 from paretobench.report.figures.wait_timeout import draw_wait_timeout
 from paretobench.report.model import Report
+from paretobench.report.overlay import Overlay
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "Picture", "draw_files", "svg_name"]
+__all__ = ["FIGURES", "Picture", "draw_files", "overlay_files", "svg_name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,14 @@ def draw_files(picture: Picture, report: Report) -> dict[str, bytes] | str | Non
         drawn = picture.draw(report)
         if drawn is None or isinstance(drawn, str):
             return drawn
-        return {
-            picture.file_name: render(drawn),
-            svg_name(picture.file_name): render_svg(drawn),
-        }
+        return _files(picture.file_name, drawn)
+
+
+def overlay_files(overlay: Overlay) -> dict[str, bytes]:
+    """Return the picture of several runs over one another, PNG and SVG, by file name."""
+    with style():
+        return _files("frontier.png", draw_overlay(overlay))
+
+
+def _files(png_name: str, figure: Figure) -> dict[str, bytes]:
+    return {png_name: render(figure), svg_name(png_name): render_svg(figure)}
