@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from paretobench.analysis.configurations import Configuration
@@ -116,7 +116,8 @@ def shortened(labels: Sequence[str]) -> dict[str, str]:
     >>> shortened(["llama-3.1-8b_chat_bfloat16", "llama-3.1-8b_chat_int8"])
     {'llama-3.1-8b_chat_bfloat16': 'bfloat16', 'llama-3.1-8b_chat_int8': 'int8'}
     """
-    words = re.match(r".*[-_ /·]", os.path.commonprefix(list(labels)))
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*labels, strict=False))
+    words = re.match(r".*[-_ /·]", "".join(letters[0] for letters in alike))
     shared = words.end() if words and min(map(len, labels)) > _LONG_LABEL else 0
     return {label: label[shared:] or label for label in labels}
 

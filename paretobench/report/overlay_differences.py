@@ -11,6 +11,7 @@ from paretobench.report.manifest import (
     device_name,
     is_simulated,
     model_name,
+    scenario,
     section,
     seed,
     systems,
@@ -57,6 +58,21 @@ def _version(report: Report) -> str | None:
     return " ".join(str(part) for part in (version, digits and f"({digits})") if part) or None
 
 
+def _step_times(report: Report) -> str | None:
+    """Return the step times of a latency model, those that are not 0."""
+    given = scenario(report.run).get("runner") or []
+    said = []
+    for runner in given if isinstance(given, list) else [given]:
+        parts = {key: runner.get(key) for key in ("prefill", "decode", "mixed_saving_ms")}
+        flat = {
+            f"{part} {key}".strip(): value
+            for part, found in parts.items()
+            for key, value in (found.items() if isinstance(found, Mapping) else [("", found)])
+        }
+        said.append(", ".join(f"{name} {value}" for name, value in flat.items() if value))
+    return _listed(said)
+
+
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
@@ -66,6 +82,7 @@ _FACTS: Mapping[str, Callable[[Report], str | None]] = {
     "device": lambda r: device_name(r.run) or _of_systems("device_name")(r),
     "GPU driver": _driver,
     "model": _model,
+    "step times": _step_times,
     "dtype": _of_systems("dtype"),
     "quantization": _of_systems("quantization"),
     "back end": _of_systems("backend"),
@@ -81,8 +98,8 @@ _FACTS: Mapping[str, Callable[[Report], str | None]] = {
 }
 # what may move a curve by itself, and is said beside the picture
 OF_THE_SYSTEM = (
-    "measured or simulated", "device", "GPU driver", "model", "dtype", "quantization", "back end",
-    "attention", "threads", "torch", "CUDA", "transformers", "workload",
+    "measured or simulated", "device", "GPU driver", "model", "step times", "dtype",
+    "quantization", "back end", "attention", "threads", "torch", "CUDA", "transformers", "workload",
 )  # fmt: skip
 
 

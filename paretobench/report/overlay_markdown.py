@@ -1,4 +1,4 @@
-"""`report.md` of several runs over one another: what they say, in what they differ, side by side."""
+"""`report.md` of several runs over one another: what they say, and in what they differ."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def _run_lines(overlay: Overlay, links: Mapping[str, str]) -> list[str]:
         *table(header, rows, num_left=len(header)),
         "",
         f"Each run's own report: {joined(reports)}. All trials: [points.csv](points.csv); all "
-        "frontiers: [frontier.csv](frontier.csv); the picture as SVG: [frontier.svg](frontier.svg).",
+        "frontiers: [frontier.csv](frontier.csv); the picture as SVG: "
+        "[frontier.svg](frontier.svg).",
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import axis_label
@@ -203,7 +203,7 @@ def _draw_stars(layer: Layer, placer: LabelPlacer) -> list[tuple[Layer, Configur
 def _write_name(layer: Layer, placer: LabelPlacer) -> None:
     """Write the series' name in its colour where its curve has most room, its upper end first."""
     places = [place for c in reversed(layer.front) if (place := layer.plane.place(c)) is not None]
-    look = {"fontsize": 10.5, "weight": "bold", "color": layer.colour, "zorder": 6}
+    look: dict[str, Any] = {"fontsize": 10.5, "weight": "bold", "color": layer.colour, "zorder": 6}
     placer.at_points(one_line(layer.series.short_label, limit=34), places, **look)
 
 
@@ -213,7 +213,7 @@ def _write_star(
     place = layer.plane.place(configuration)
     assert place is not None  # it has its star
     text = f"{names}: batch {batch_cell(configuration.settings)}"
-    look = {"fontsize": 8.5, "weight": "bold", "color": layer.colour, "zorder": 6}
+    look: dict[str, Any] = {"fontsize": 8.5, "weight": "bold", "color": layer.colour, "zorder": 6}
     placer.at_point(text, *place, near_only=near_only, **look)
 
 
@@ -224,5 +224,5 @@ def _write_batch_sizes(layer: Layer, placer: LabelPlacer) -> None:
         assert place is not None  # or it is not among them
         if configuration not in starred:
             text = batch_cell(configuration.settings)
-            look = {"fontsize": 8, "color": layer.colour, "zorder": 6}
+            look: dict[str, Any] = {"fontsize": 8, "color": layer.colour, "zorder": 6}
             placer.at_point(text, *place, near_only=True, **look)

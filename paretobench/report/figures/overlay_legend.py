@@ -104,8 +104,9 @@ def _marks(layers: Sequence[Layer], *, dots: bool, bars: bool, bands: bool) -> l
         frontier_uncertainty.has_bars(layer.plane, c) for layer in layers for c in layer.front
     )
     if bars and with_bars:
-        look = {"marker": "+", "markersize": 11, "color": MUTED, "markeredgewidth": 1.3}
-        handles.append(legend_mark("95% intervals", **look))
+        handles.append(
+            legend_mark("95% intervals", marker="+", markersize=11, color=MUTED, mew=1.3)
+        )
     if bands and any(frontier_uncertainty.with_band(plane) for plane in planes):
         handles.append(frontier_uncertainty.band_mark())
     return handles
