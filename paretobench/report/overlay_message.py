@@ -62,7 +62,8 @@ def _say(found: dict[str, list[Shift]], baseline: str, moved: str, equal: str) -
         high = max(found, key=lambda name: _ratios(found[name])[1])
         ends = f"{_times(_ratios(found[low])[0])} ({low})"
         ends += f" to {_times(_ratios(found[high])[1])} ({high})"
-        return f"At equal {equal}: {ends} the {moved} of {baseline}"
+        crossing = ", and some cross it" if any(map(_cross, found.values())) else ""
+        return f"At equal {equal}: {ends} the {moved} of {baseline}{crossing}"
     parts = [
         f"{name} {_span(_ratios(shifts))}{' (crosses)' if _cross(shifts) else ''}"
         for name, shifts in found.items()

@@ -55,7 +55,8 @@ def draw_overlay(overlay: Overlay) -> Figure:
     axes = figure.add_axes(FRAME)
     axes.set_xlabel(f"{axis_label(overlay.throughput)}  → better")
     axes.set_ylabel(f"{axis_label(overlay.latency)}  ← better")
-    layers = _layers(axes, overlay)
+    dots = _has_dots(overlay)
+    layers = _layers(axes, overlay, dots=dots)
     placer = LabelPlacer(axes)
     limits = _draw_limits(axes, layers, placer)
     curves = sum(len(layer.series.curves) for layer in layers)
@@ -63,7 +64,8 @@ def draw_overlay(overlay: Overlay) -> Figure:
         if curves <= _MAX_BANDS:
             frontier_uncertainty.draw_bands(layer.plane)
         _draw_curves(layer, overlay.workloads, placer)
-    dots = _draw_others(layers)
+    if dots:
+        _draw_others(layers)
     for layer in layers:
         _draw_front(layer, placer, bars=curves <= _MAX_DETAILED)
     stars = [star for layer in layers for star in _draw_stars(layer, placer)]
@@ -93,11 +95,23 @@ def subtitle(overlay: Overlay) -> str:
     return f"The runs differ in {joined(apart)}; {one_line(overlay.names[0], limit=28)}: {first}"
 
 
-def _layers(axes: Axes, overlay: Overlay) -> list[Layer]:
-    """Return the series on one plane whose axes hold every valid configuration."""
-    valid = [(report, c) for report in overlay.reports for c in report.configurations if c.is_valid]
-    xs = [c.figures.get(report.throughput) for report, c in valid]
-    ys = [c.figures.get(report.latency) for report, c in valid]
+def _has_dots(overlay: Overlay) -> bool:
+    """Return whether the valid configurations off the frontiers are drawn: few enough, if any."""
+    valid = sum(c.is_valid for report in overlay.reports for c in report.configurations)
+    on_front = sum(len(report.frontier) for report in overlay.reports)
+    return len(overlay.series) <= _MAX_DETAILED and on_front < valid <= _MAX_DOTS
+
+
+def _layers(axes: Axes, overlay: Overlay, *, dots: bool) -> list[Layer]:
+    """Return the series on one plane whose axes hold all that is drawn."""
+    drawn = [
+        (report, c)
+        for report in overlay.reports
+        for c in (report.configurations if dots else report.frontier)
+        if c.is_valid
+    ]
+    xs = [c.figures.get(report.throughput) for report, c in drawn]
+    ys = [c.figures.get(report.latency) for report, c in drawn]
     limits = [
         limit for report in overlay.reports for limit in frontier_labels.latency_limits(report)
     ]
@@ -149,21 +163,19 @@ def _draw_curves(layer: Layer, workloads: Sequence[str], placer: LabelPlacer) ->
         placer.block_steps(xs, ys)
 
 
-def _draw_others(layers: Sequence[Layer]) -> bool:
-    """Draw, faintly, the valid configurations off the frontiers; return whether there are any."""
-    found = [
-        (layer, place)
-        for layer in layers
-        for c in layer.series.configurations
-        if c.is_valid and (place := layer.plane.place(c)) is not None and c not in layer.front
-    ]
-    if len(layers) > _MAX_DETAILED or len(found) > _MAX_DOTS:
-        return False
-    for layer, place in found:
-        layer.plane.axes.scatter(
-            *place, s=16, marker=layer.marker, color=layer.colour, alpha=0.3, lw=0, zorder=1.7
-        )
-    return bool(found)
+def _draw_others(layers: Sequence[Layer]) -> None:
+    """Draw, faintly, the valid configurations off the frontiers."""
+    for layer in layers:
+        look: dict[str, Any] = {
+            "marker": layer.marker,
+            "color": layer.colour,
+            "alpha": 0.3,
+            "lw": 0,
+        }
+        for c in layer.series.configurations:
+            place = layer.plane.place(c)
+            if c.is_valid and place is not None and c not in layer.front:
+                layer.plane.axes.scatter(*place, s=16, zorder=1.7, **look)
 
 
 def _draw_front(layer: Layer, placer: LabelPlacer, *, bars: bool) -> None:
@@ -218,11 +230,21 @@ def _write_star(
 
 
 def _write_batch_sizes(layer: Layer, placer: LabelPlacer) -> None:
+    """Write each batch size once where several points of it lie close together."""
     starred = [c for c, _ in frontier_labels.starred_configurations(layer.series.report)]
+    said = [(batch_cell(c.settings), frontier_labels.pixel(layer.plane, c)) for c in starred]
     for configuration in layer.front:
+        text, where = (
+            batch_cell(configuration.settings),
+            frontier_labels.pixel(layer.plane, configuration),
+        )
+        if any(
+            text == size and math.dist(where, there) < frontier_labels.SAME_PLACE_PX
+            for size, there in said
+        ):
+            continue
         place = layer.plane.place(configuration)
         assert place is not None  # or it is not among them
-        if configuration not in starred:
-            text = batch_cell(configuration.settings)
-            look: dict[str, Any] = {"fontsize": 8, "color": layer.colour, "zorder": 6}
-            placer.at_point(text, *place, near_only=True, **look)
+        look: dict[str, Any] = {"fontsize": 8, "color": layer.colour, "zorder": 6}
+        if placer.at_point(text, *place, near_only=True, **look):
+            said.append((text, where))
