@@ -29,10 +29,8 @@ def finish(folder: Path, *, command: str, interrupted: bool, json: bool) -> NoRe
         print(json_module.dumps(report_document(report), indent=1, allow_nan=False))
     else:
         _print_answer(report, folder)
-    _warn_beyond_limit(report)
-    warn_damaged(report)
     code = _INTERRUPTED if interrupted else exit_code(report)
-    _print_state(report, folder, command, code)
+    print_state(report, folder, command, code)
     raise typer.Exit(code)
 
 
@@ -75,7 +73,10 @@ def warn_damaged(report: Report) -> None:
         print(f"warning: left out: {damage}", file=sys.stderr)
 
 
-def _print_state(report: Report, folder: Path, command: str, code: int) -> None:
+def print_state(report: Report, folder: Path, command: str, code: int) -> None:
+    """Say on stderr what is to be warned of, and what is missing."""
+    _warn_beyond_limit(report)
+    warn_damaged(report)
     trials = report.run.manifest["trials"]
     done = sum(trial["state"] == "done" for trial in trials)
     if code == _INTERRUPTED:

@@ -11,10 +11,32 @@ from paretobench.cli import options
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)
+    ],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a run in the overlay: once for each run, in their order."),
+    ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the overlay of several runs. [default: results/<name>_and_<name>]"
+        ),
+    ] = None,
     json_output: options.Json = False,
 ) -> None:
-    """Write the tables, figures and report.md of a run folder again, from its raw files."""
+    """Write the tables, figures and report.md of run folders again, from their raw files; of
+    several runs also one picture and report with their frontiers over one another."""
     from paretobench.cli.outcome import finish
+    from paretobench.cli.overlay import finish_overlay
 
-    finish(run, command="sweep", interrupted=False, json=json_output)
+    if len(runs) > 1:
+        finish_overlay(runs, names=name or (), output_dir=output_dir, json=json_output)
+    for given, option in ((name, "--name"), (output_dir, "--output-dir")):
+        if given:
+            raise typer.BadParameter(
+                f"{option} is about the overlay of several runs, found one run: its report is "
+                "written into its own folder"
+            )
+    finish(runs[0], command="sweep", interrupted=False, json=json_output)

@@ -21,7 +21,7 @@ from paretobench.report.limits import limits_document
 from paretobench.report.markdown_conditions import conditions_document
 from paretobench.report.model import DATA_FILES, Report
 from paretobench.report.points import configuration_row
-from paretobench.report.shift import shift_documents
+from paretobench.report.shift import find_shifts, shift_documents
 
 
 def report_document(report: Report) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def report_document(report: Report) -> dict[str, Any]:
             "frontier": [_frontier_entry(report, c) for c in report.frontier],
             "near_frontier": [_frontier_entry(report, c) for c in near_frontier(report)],
             **uncertainty_documents(report),
-            "shifts": shift_documents(report),
+            "shifts": shift_documents(find_shifts(report)),
             "operating_points": operating_points_mapping(report),
             "controllers": [
                 {

@@ -23,6 +23,7 @@ from paretobench.report.markdown_controllers import controller_lines
 from paretobench.report.markdown_damage import damage_lines
 from paretobench.report.markdown_limits import beyond_text, limit_sections
 from paretobench.report.markdown_measured import measured_lines, reproduce_lines
+from paretobench.report.markdown_shift import shift_lines
 from paretobench.report.markdown_table import table
 from paretobench.report.markdown_trust import trust_lines
 from paretobench.report.markdown_uncertainty import (
@@ -32,13 +33,12 @@ from paretobench.report.markdown_uncertainty import (
 )
 from paretobench.report.model import Report
 from paretobench.report.settings_text import configuration_label
-from paretobench.report.shift import find_shifts, range_text, ratio_text, shift_sentence
+from paretobench.report.shift import find_shifts, shift_sentence
 from paretobench.report.terminal import deploy_text, empty_frontier, expect_text, margin_text
 from paretobench.report.text import (
     joined,
     markdown,
     marked,
-    plural,
     short_label,
     with_unit,
 )
@@ -54,7 +54,7 @@ def report_markdown(report: Report) -> bytes:
     lines += [_answer(report), "", *damage_lines(report)]
     if "frontier.png" in drawn:
         lines += ["![Throughput against latency, and the frontier](frontier.png)", ""]
-    lines += ["## Frontier", "", *_frontier_lines(report), *uncertainty_lines(report), ""]
+    lines += ["## Frontier", "", *frontier_lines(report), *uncertainty_lines(report), ""]
     lines += energy_lines(report)
     if report.variants:
         lines += ["## Shift between curves", "", *_shift_lines(report), ""]
@@ -143,7 +143,8 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _frontier_lines(report: Report) -> list[str]:
+def frontier_lines(report: Report) -> list[str]:
+    """Return the table of the frontier with its notes, or why it is empty."""
     if not report.frontier:
         return [markdown(_sentence(empty_frontier(report)))]
     settings, figures = setting_columns(report), frontier_columns(report)
@@ -162,29 +163,9 @@ def _frontier_lines(report: Report) -> list[str]:
 
 
 def _shift_lines(report: Report) -> list[str]:
-    several = len(report.workloads) > 1
-    rows = [
-        [
-            shift.variant,
-            *([shift.workload] if several else []),
-            ratio_text(shift.throughput),
-            range_text(shift.throughput, report.latency),
-            ratio_text(shift.latency),
-            range_text(shift.latency, report.throughput),
-        ]
-        for shift in find_shifts(report)
-    ]
-    gain, cost = short_label(report.throughput), short_label(report.latency)
-    header = ["variant", *(["workload"] if several else [])]
-    header += [f"{gain} at equal {cost}", f"between {cost} of"]
-    header += [f"{cost} at equal {gain}", f"between {gain} of"]
-    return [
-        f"Against {markdown(report.variants[0])}. Each curve is read as a staircase (the best "
-        "measured, nothing interpolated); a ratio is the geometric mean over the range that both "
-        "curves cover, in brackets its lowest and highest value there.",
-        "",
-        *table(header, rows, num_left=len(header)),
-    ]
+    return shift_lines(
+        find_shifts(report), named="variant", throughput=report.throughput, latency=report.latency
+    )
 
 
 def _cell(report: Report, configuration: Configuration, metric: str) -> str:
@@ -230,6 +211,7 @@ def _operating_point_lines(report: Report) -> list[str]:
 
 def _figure_lines(report: Report, drawn: set[str]) -> list[str]:
     others = [p for p in FIGURES if p.file_name in drawn and p.file_name != "frontier.png"]
-    lines = [f"- [{p.file_name}]({p.file_name}): {p.shows}." for p in others]
+    lines = ["Every figure is there as SVG too, under the same name.", ""]
+    lines += [f"- [{p.file_name}]({p.file_name}): {p.shows}." for p in others]
     lines += [f"- Left out: {markdown(line)}." for line in report.left_out]
-    return lines or [f"{plural(0, 'figure')} beside the frontier."]
+    return lines

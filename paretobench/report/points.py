@@ -211,7 +211,7 @@ def points_csv(points: Sequence[Point]) -> bytes:
 
     Every float is exact, missing is empty, infinite `inf`.
     """
-    return _csv(POINT_COLUMNS, (row for point in points for row in point.to_rows()))
+    return csv_bytes(POINT_COLUMNS, (row for point in points for row in point.to_rows()))
 
 
 def configuration_row(configuration: Configuration, of_class: str | None = None) -> dict[str, Any]:
@@ -250,15 +250,23 @@ def frontier_csv(
 
     As in `points.csv` a row stands for all requests, and one more for each class.
     """
-    rows = []
+    return csv_bytes(FRONTIER_COLUMNS, frontier_rows(frontier, probability_of))
+
+
+def frontier_rows(
+    frontier: Sequence[Configuration], probability_of: Callable[[Configuration], float | None]
+) -> list[dict[str, Any]]:
+    """Return the rows of `frontier.csv`."""
+    rows: list[dict[str, Any]] = []
     for configuration in frontier:
         names = dict.fromkeys(split_name(name)[0] for name in configuration.figures)
         own = {"probability_on_frontier": probability_of(configuration)}
         rows += [configuration_row(configuration, name) | own for name in {None: None, **names}]
-    return _csv(FRONTIER_COLUMNS, rows)
+    return rows
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return rows as CSV: every float exact, missing empty, infinite `inf`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -1,22 +1,24 @@
-"""How far each variant moved the curve from the first one, in numbers and in words."""
+"""How far each variant, or run, moved the curve from the first one, in numbers and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from paretobench.analysis.shift import Shift, latency_shift, throughput_shift
+from paretobench.analysis.configurations import Configuration
+from paretobench.analysis.shift import Curve, Shift, latency_shift, throughput_shift
 from paretobench.report.model import Report
 from paretobench.report.text import joined, number, with_unit
 
-_HARDLY = 0.03  # less than this is not called a move
-_ENOUGH = 0.5  # coverage at which the throughput is told first
+HARDLY = 0.03  # less than this is not called a move
+ENOUGH = 0.5  # coverage at which the throughput is told first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantShift:
-    """A variant's curve against the baseline's under one workload; text says why there is none."""
+    """A variant's curve, or a run's, against the baseline's under one workload; text says why there
+    is none."""
 
     variant: str
     baseline: str
@@ -27,17 +29,29 @@ class VariantShift:
 
 def find_shifts(report: Report) -> list[VariantShift]:
     """Return the shift of every variant from the first, for each workload; none with one system."""
-    if len(report.variants) < 2:
+    curves = {
+        (variant or "", workload): curve_points(report, front)
+        for (variant, workload), front in report.curves.items()
+    }
+    return shifts_from_first(report.variants, report.workloads, curves)
+
+
+def shifts_from_first(
+    names: Sequence[str], workloads: Sequence[str], curves: Mapping[tuple[str, str], Curve]
+) -> list[VariantShift]:
+    """Return the shift of every further name from the first, for each workload; `curves` are by
+    name and workload, and one that is not there has no valid point."""
+    if len(names) < 2:
         return []
-    baseline, *others = report.variants
+    baseline, *others = names
     shifts = []
-    for workload in report.workloads:
-        base = _curve(report, baseline, workload)
-        for variant in others:
-            curve = _curve(report, variant, workload)
+    for workload in workloads:
+        base = curves.get((baseline, workload), ())
+        for name in others:
+            curve = curves.get((name, workload), ())
             shifts.append(
                 VariantShift(
-                    variant=variant,
+                    variant=name,
                     baseline=baseline,
                     workload=workload,
                     throughput=throughput_shift(base, curve),
@@ -63,7 +77,7 @@ def shift_sentence(report: Report) -> str | None:
 
 def _telling(found: Sequence[tuple[str, Shift]]) -> tuple[int, float]:
     least = min((shift.coverage for _, shift in found), default=0.0)
-    return len(found), min(least, _ENOUGH)
+    return len(found), min(least, ENOUGH)
 
 
 def _say(found: Sequence[tuple[str, Shift]], baseline: str, gain: str, cost: str) -> str:
@@ -78,18 +92,18 @@ def _say(found: Sequence[tuple[str, Shift]], baseline: str, gain: str, cost: str
         listed = joined([f"{variant} {factor}" for variant, factor in factors.items()])
         return f"At equal {cost}: {listed} the {gain} of {baseline}"
     ((variant, factor),) = factors.items()
-    moved = any(abs(ratio - 1) >= _HARDLY for ratio in ratios[variant])
+    moved = any(abs(ratio - 1) >= HARDLY for ratio in ratios[variant])
     verb = "moves the curve" if moved else "hardly moves the curve"
     return f"{variant} {verb}: {factor} {gain} at equal {cost}"
 
 
-def _curve(report: Report, variant: str, workload: str) -> list[tuple[float, float]]:
-    front = report.curves.get((variant, workload), [])
+def curve_points(report: Report, front: Sequence[Configuration]) -> Curve:
+    """Return where the configurations of a frontier lie: (throughput, latency) each."""
     return [(c.figures[report.throughput] or 0.0, c.figures[report.latency] or 0.0) for c in front]
 
 
-def shift_documents(report: Report) -> list[dict[str, Any]]:
-    """Return the shifts in values that JSON can hold; `reason` says why a ratio is missing."""
+def shift_documents(shifts: Sequence[VariantShift]) -> list[dict[str, Any]]:
+    """Return shifts in values that JSON can hold; `reason` says why a ratio is missing."""
 
     def say(shift: Shift | str) -> dict[str, Any]:
         return {"ratio": None, "reason": shift} if isinstance(shift, str) else asdict(shift)
@@ -102,7 +116,7 @@ def shift_documents(report: Report) -> list[dict[str, Any]]:
             "throughput_at_equal_latency": say(shift.throughput),
             "latency_at_equal_throughput": say(shift.latency),
         }
-        for shift in find_shifts(report)
+        for shift in shifts
     ]
 
 

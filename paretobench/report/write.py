@@ -14,7 +14,7 @@ from paretobench.report.courses import (
     phases_csv,
 )
 from paretobench.report.deploy import operating_points_yaml
-from paretobench.report.figures import FIGURES, draw_png
+from paretobench.report.figures import FIGURES, draw_files, svg_name
 from paretobench.report.frontier_uncertainty import probability_of
 from paretobench.report.html import report_html
 from paretobench.report.markdown import report_markdown
@@ -31,7 +31,12 @@ def write_report(path: Path) -> Report:
     drawn is removed. Equal data gives equal bytes. Raises RunFolderError where the folder is none
     or is damaged, IncompleteError where the disk refuses.
     """
-    report = assemble(open_run(path))
+    return write_assembled(assemble(open_run(path)))
+
+
+def write_assembled(report: Report) -> Report:
+    """Write the files of a report that is worked out already, as `write_report` does."""
+    path = report.run.path
     write_atomically(path / "points.csv", points_csv(report.points))
     write_atomically(
         path / "frontier.csv", frontier_csv(report.frontier, partial(probability_of, report))
@@ -43,15 +48,16 @@ def write_report(path: Path) -> Report:
     figures: list[Path] = []
     left_out: list[str] = []
     for picture in FIGURES:
-        drawn = draw_png(picture, report)
-        file = path / picture.file_name
+        drawn = draw_files(picture, report)
         if drawn is None or isinstance(drawn, str):
             if drawn:
                 left_out.append(f"{picture.file_name}: {drawn}")
-            _remove(file)
-        else:
-            write_atomically(file, drawn)
-            figures.append(file)
+            for name in (picture.file_name, svg_name(picture.file_name)):
+                _remove(path / name)
+            continue
+        for name, content in drawn.items():
+            write_atomically(path / name, content)
+            figures.append(path / name)
     report = replace(report, figures=tuple(figures), left_out=tuple(left_out))
     write_atomically(path / "report.md", report_markdown(report))
     name = str(report.run.manifest.get("name") or path.name)

@@ -22,6 +22,7 @@ FILES = {
     "frontier.csv",
     "operating_points.yaml",
     "frontier.png",
+    "frontier.svg",
     "report.md",
     "report.html",
     "trials",

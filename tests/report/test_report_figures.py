@@ -166,18 +166,23 @@ def test_two_reports_of_a_folder_have_the_same_bytes(make_run, sweep):
     assert {p.file_name for p in FIGURES} - first.keys() == of_special_runs
     assert content() == first
     assert all(b"Software" not in data for name, data in first.items() if name.endswith("png"))
+    pictures = {name.removesuffix(".png") for name in first if name.endswith(".png")}
+    assert pictures == {name.removesuffix(".svg") for name in first if name.endswith(".svg")}
+    assert b"<title>nano" in first["frontier.svg"]  # the message, for those who cannot see it
 
 
 def test_a_figure_that_cannot_be_drawn_is_removed_and_its_line_says_why(make_run, sweep):
     folder = make_run(sweep(waits=(0,)))
-    (folder / "wait_timeout.png").write_bytes(b"of an earlier report")
+    stale = [folder / f"wait_timeout.{kind}" for kind in ("png", "svg")]
+    for file in stale:
+        file.write_bytes(b"of an earlier report")
     report = write_report(folder)
     assert report.left_out == (
         "wait_timeout.png: one wait timeout was swept",
         "latency_by_class.png: the traffic is of one class",
         "gpu_utilization.png: no GPU utilisation was measured",
     )
-    assert not (folder / "wait_timeout.png").exists()
+    assert not any(file.exists() for file in stale)
     assert "one wait timeout was swept" in (folder / "report.md").read_text()
 
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from paretobench.report.figures.adaptive import draw_adaptive
-from paretobench.report.figures.canvas import render, style
+from paretobench.report.figures.canvas import render, render_svg, style
 from paretobench.report.figures.frontier import draw_frontier
 from paretobench.report.figures.gpu_utilization import draw_gpu_utilization
 from paretobench.report.figures.latency_by_class import draw_latency_by_class
 from paretobench.report.figures.latency_vs_batch_size import draw_latency_vs_batch_size
+from paretobench.report.figures.overlay import draw_overlay
 from paretobench.report.figures.queue_vs_compute import draw_queue_vs_compute
 from paretobench.report.figures.wait_timeout import draw_wait_timeout
 from paretobench.report.model import Report
+from paretobench.report.overlay import Overlay
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "Picture", "draw_png"]
+__all__ = ["FIGURES", "Picture", "draw_files", "overlay_files", "svg_name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +73,26 @@ FIGURES: tuple[Picture, ...] = (
 )
 
 
-def draw_png(picture: Picture, report: Report) -> bytes | str | None:
-    """Return the figure as PNG bytes, as text why it is left out, or None: it is not about this
-    run."""
+def svg_name(png_name: str) -> str:
+    """Return the name of the SVG beside a PNG."""
+    return str(PurePosixPath(png_name).with_suffix(".svg"))
+
+
+def draw_files(picture: Picture, report: Report) -> dict[str, bytes] | str | None:
+    """Return the figure's files by name, PNG and SVG of one drawing; or as text why it is left
+    out, or None: it is not about this run."""
     with style():
         drawn = picture.draw(report)
-        return drawn if drawn is None or isinstance(drawn, str) else render(drawn)
+        if drawn is None or isinstance(drawn, str):
+            return drawn
+        return _files(picture.file_name, drawn)
+
+
+def overlay_files(overlay: Overlay) -> dict[str, bytes]:
+    """Return the picture of several runs over one another, PNG and SVG, by file name."""
+    with style():
+        return _files("frontier.png", draw_overlay(overlay))
+
+
+def _files(png_name: str, figure: Figure) -> dict[str, bytes]:
+    return {png_name: render(figure), svg_name(png_name): render_svg(figure)}

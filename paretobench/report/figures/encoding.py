@@ -57,7 +57,7 @@ _ARRANGEMENT_COLOURS = {
 }
 _MAX_LEGEND_COLOURS = 7
 # told apart by the colour-blind (after Okabe and Ito), dark enough for a line on white paper
-_VARIANT_COLOURS = ("#222222", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b08600", "#56b4e9")
+VARIANT_COLOURS = ("#222222", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b08600", "#56b4e9")
 _HEADING = "heading"
 
 
@@ -151,7 +151,7 @@ def colour_scale(
     they vary; else of wait timeouts, or of KV budgets where those vary and no timeout does."""
     if variants:
         colours = {
-            float(i): _VARIANT_COLOURS[i % len(_VARIANT_COLOURS)] for i in range(len(variants))
+            float(i): VARIANT_COLOURS[i % len(VARIANT_COLOURS)] for i in range(len(variants))
         }
         return ColourScale(shows="variant", colours=colours, variants=variants)
     varied = varied_settings(c.settings for c in configurations)

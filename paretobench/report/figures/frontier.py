@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINE_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-_FRAME = (0.085, 0.10, 0.665, 0.765)  # left, bottom, width, height as shares of the figure
+FRAME = (0.085, 0.10, 0.665, 0.765)  # left, bottom, width, height as shares of the figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Plane:
 def draw_frontier(report: Report) -> Figure:
     """Return the picture of the frontier; with no valid trial it says so and why."""
     figure = new_figure(frontier_title(report), provenance_line(report.run))
-    axes = figure.add_axes(_FRAME)
+    axes = figure.add_axes(FRAME)
     axes.set_xlabel(f"{axis_label(report.throughput)}  → better")
     axes.set_ylabel(f"{axis_label(report.latency)}  ← better")
     plane = _plane(axes, report)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SLA_COLOUR = "#b3261e"
 _STAR_SIZE = 260
-_SAME_PLACE_PX = 45.0
+SAME_PLACE_PX = 45.0
 
 
 def add_labels(plane: Plane, placer: LabelPlacer) -> None:
@@ -106,13 +106,13 @@ def _block_limits(plane: Plane, placer: LabelPlacer) -> None:
 def _write_batch_sizes(plane: Plane, placer: LabelPlacer, starred: Sequence[Configuration]) -> None:
     """Write each batch size once where several points of it lie close together."""
     front = {c.settings.configuration_id for c in plane.report.frontier}
-    said = [(batch_cell(c.settings), _pixel(plane, c)) for c in starred]
+    said = [(batch_cell(c.settings), pixel(plane, c)) for c in starred]
     others = [c for c in plane.report.configurations if c.is_valid and _is_on_scale(plane, c)]
     for configuration in (*plane.report.frontier, *others):
-        settings, (px, py) = configuration.settings, _pixel(plane, configuration)
+        settings, (px, py) = configuration.settings, pixel(plane, configuration)
         shown = batch_cell(settings)
         if any(
-            size == shown and math.hypot(px - x, py - y) < _SAME_PLACE_PX for size, (x, y) in said
+            size == shown and math.hypot(px - x, py - y) < SAME_PLACE_PX for size, (x, y) in said
         ):
             continue
         on_front = settings.configuration_id in front
@@ -147,7 +147,8 @@ def _is_on_scale(plane: Plane, configuration: Configuration) -> bool:
     return plane.place(configuration) is not None and not plane.is_off_scale(configuration)
 
 
-def _pixel(plane: Plane, configuration: Configuration) -> tuple[float, float]:
+def pixel(plane: Plane, configuration: Configuration) -> tuple[float, float]:
+    """Return where on the page a configuration with both objectives is drawn."""
     x, y = plane.axes.transData.transform(_place(plane, configuration))
     return float(x), float(y)
 

@@ -35,7 +35,7 @@ def draw_bands(plane: Plane) -> None:
     Where some draws reach a throughput and others do not, the band has no upper end: it is drawn up
     to the highest that it has elsewhere.
     """
-    for found in _with_band(plane):
+    for found in with_band(plane):
         band = found.band
         assert band is not None
         finite = [high for high in band.high if math.isfinite(high)]
@@ -47,7 +47,7 @@ def draw_bands(plane: Plane) -> None:
             [plane.up.clipped(min(high, max(top, low))) for low, high in _ends(band)],
             where=[math.isfinite(low) for low in band.low],
             step="pre",  # the value at a level holds from the one before it
-            color=plane.colours.of(front[0]) if plane.report.variants else INK,
+            color=plane.colours.of(front[0]) if plane.colours.variants else INK,
             alpha=_BAND_ALPHA,
             lw=0,
             zorder=1.2,
@@ -101,10 +101,8 @@ def legend_entries(plane: Plane) -> list[Line2D]:
     """Return what the legend says of bars, band and doubtful points, where they are drawn."""
     report = plane.report
     handles = []
-    if _with_band(plane):
-        name = "where 95% of resampled\nfrontiers lie"
-        look = {"linestyle": "-", "lw": 7, "alpha": _BAND_ALPHA, "solid_capstyle": "butt"}
-        handles.append(legend_mark(name, color=INK, **look))
+    if with_band(plane):
+        handles.append(band_mark())
     barred = [c for c in report.configurations if has_bars(plane, c)]
     if barred:
         name = interval_label(barred)
@@ -126,7 +124,14 @@ def legend_entries(plane: Plane) -> list[Line2D]:
     return handles
 
 
-def _with_band(plane: Plane) -> list[CurveUncertainty]:
+def band_mark() -> Line2D:
+    """Return the legend's entry on the band."""
+    name = "where 95% of resampled\nfrontiers lie"
+    look: dict[str, Any] = {"linestyle": "-", "lw": 7, "solid_capstyle": "butt"}
+    return legend_mark(name, color=INK, alpha=_BAND_ALPHA, **look)
+
+
+def with_band(plane: Plane) -> list[CurveUncertainty]:
     """Return the curves whose band is drawn: with many, bands would hide each other."""
     fronts = plane.report.curves
     found = [f for f in plane.report.uncertainties if f.band is not None and f.curve in fronts]

@@ -78,22 +78,47 @@ class LabelPlacer:
         Return False, and write nothing, where no place is free. `near_only` allows neither a
         distant place nor one on a line.
         """
+        return self.at_points(text, [(x, y)], near_only=near_only, **look)
+
+    def at_points(
+        self,
+        text: str,
+        points: Sequence[tuple[float, float]],
+        *,
+        near_only: bool = False,
+        **look: Any,
+    ) -> bool:
+        """Write the text as `at_point` does, beside that of several points where it fits best."""
         width, height = self._size(text, look)
-        px, py = self._pixel(x, y)
-        best: tuple[float, Box, bool] | None = None
+        best: tuple[float, Box, tuple[float, float] | None] | None = None
+        for x, y in points:
+            found = self._best_beside(self._pixel(x, y), width, height, near_only)
+            if found is not None and (best is None or found[0] < best[0]):
+                best = found
+        if best is None:
+            return False
+        self._write(text, best[1], look, leader_to=best[2])
+        return True
+
+    def _best_beside(
+        self, pixel: tuple[float, float], width: float, height: float, near_only: bool
+    ) -> tuple[float, Box, tuple[float, float] | None] | None:
+        """Return the cost of the best free place, the place, and where its leader line ends."""
+        best: tuple[float, Box, tuple[float, float] | None] | None = None
         for rank, gap in enumerate(_GAPS_PX[: _NEAR if near_only else None]):
+            if best is not None and best[0] <= rank:
+                break  # no place further off is better
             for across, up in _DIRECTIONS:
-                box = _beside(px, py, width, height, across, up, gap)
+                box = _beside(*pixel, width, height, across, up, gap)
+                if not self._is_free(box):
+                    continue
                 crossed = sum(box.overlaps(line) for line in self._lines)
-                if not self._is_free(box) or (near_only and crossed):
+                if near_only and crossed:
                     continue
                 cost = rank + _LINE_COST * crossed
                 if best is None or cost < best[0]:
-                    best = (cost, box, rank >= _NO_LEADER)
-        if best is None:
-            return False
-        self._write(text, best[1], look, leader_to=(px, py) if best[2] else None)
-        return True
+                    best = (cost, box, pixel if rank >= _NO_LEADER else None)
+        return best
 
     def on_level(self, text: str, y: float, **look: Any) -> bool:
         """Write the text just above or below a horizontal line; False where no place is free."""
@@ -105,8 +130,10 @@ class LabelPlacer:
             left = self._bounds.x0 + 4 + room * step / 20
             for bottom in (py + 3, py - 3 - height):
                 box = Box(x0=left, y0=bottom, x1=left + width, y1=bottom + height)
+                if not self._is_free(box):
+                    continue
                 crossed = sum(box.overlaps(line) for line in self._lines)
-                if self._is_free(box) and (best is None or crossed < best[0]):
+                if best is None or crossed < best[0]:
                     best = (crossed, box)
         if best is None:
             return False
