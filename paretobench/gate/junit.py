@@ -126,16 +126,16 @@ def _lost_cases(comparison: Comparison) -> list[ElementTree.Element]:
     for lost in comparison.decision.lost:
         why = f"valid in the baseline, now {lost.verdict.replace('_', ' ')}: {lost.reason}"
         if is_red and lost.was_on_frontier:
-            case = _case("configuration", lost.label, tag="failure", kind="lost", message=why)
+            case = _case("lost", lost.label, tag="failure", kind="lost", message=why)
         else:
-            case = _case("configuration", lost.label, tag="skipped", message=why)
+            case = _case("lost", lost.label, tag="skipped", message=why)
         cases.append(case)
     return cases
 
 
 def _unmatched_cases(comparison: Comparison) -> list[ElementTree.Element]:
     return [
-        _case("configuration", found.label, tag="skipped", message=f"left out: {found.why}")
+        _case("unmatched", found.label, tag="skipped", message=f"left out: {found.why}")
         for found in comparison.unmatched
     ]
 

@@ -15,7 +15,6 @@ from paretobench.gate.values import (
     Match,
     Measure,
     Outcome,
-    Side,
 )
 from paretobench.report.model import Report
 from paretobench.report.text import MISSING, number, one_line, plural, short_label, with_unit
@@ -49,8 +48,8 @@ def limit_text(share: float) -> str:
 def loss_text(loss: Loss | None) -> str:
     """Return a loss in words, with its interval; what is better is said to be.
 
-    >>> loss_text(Loss(loss=-0.3, interval=None, num_runs=2))
-    '30% better'
+    >>> loss_text(Loss(loss=-0.3, interval=None, num_runs=1))
+    '30% better (no interval)'
     """
     if loss is None:
         return "no figure in common"
@@ -60,7 +59,7 @@ def loss_text(loss: Loss | None) -> str:
     if size == "0.0%":
         sign = 1.0
     if loss.interval is None:
-        return said
+        return f"{said} (no interval)"
     low, high = sorted((sign * loss.interval.low, sign * loss.interval.high))
     return f"{said} ({_percent(low)} to {_percent(high)}%)"
 
@@ -108,7 +107,7 @@ def thresholds_text(decision: Decision) -> str:
 
 def evidence_text(decision: Decision) -> str:
     """Return what the verdict rests on: `5 pairs, 8 configurations`."""
-    pairs = plural(decision.num_pairs, "pair")
+    pairs = plural(decision.num_pairs, "pair") if decision.num_pairs > 1 else "one run each"
     return f"{pairs}, {plural(len(decision.configurations), 'configuration')}"
 
 
@@ -200,13 +199,6 @@ def short_names(labels: Sequence[str]) -> dict[str, str]:
     }
 
 
-def empty_side(side: Side) -> str:
-    """Return that a side has no frontier, empty where it has one."""
-    if side.report.frontier:
-        return ""
-    return f"the {side.name} has no frontier: {plural(len(side.report.points), 'trial')}, none fit"
-
-
 def _found(comparison: Comparison) -> str:
     decision = comparison.decision
     overall = decision.overall
@@ -222,6 +214,8 @@ def _found(comparison: Comparison) -> str:
     alone = regressions(decision)
     if alone:
         return _of_one(comparison, alone)
+    if decision.lost and not comparison.matches:
+        return f"none of {plural(len(decision.lost), 'configuration')} is valid any more"
     if decision.lost:
         lost = max(decision.lost, key=lambda found: found.was_on_frontier)
         name = one_line(lost.label, limit=60)
