@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.frontier import curve_of
@@ -43,10 +43,11 @@ def draw_comparison(comparison: Comparison) -> bytes:
     has a frontier it says so.
     """
     with style():
-        return render(_draw(comparison))
+        return render(comparison_figure(comparison))
 
 
-def _draw(comparison: Comparison) -> Figure:
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Return the picture, to be rendered in the package's style."""
     curves = _curves(comparison)
     shown = curves[:_MAX_PANELS]
     columns = _COLUMNS[max(1, len(shown))]
@@ -178,7 +179,7 @@ def _say_nothing(axes: Axes, comparison: Comparison) -> None:
         "Neither run has a valid configuration.",
         one_line(comparison.decision.reason, limit=300),
     )
-    look = {"ha": "center", "transform": axes.transAxes}
+    look: dict[str, Any] = {"ha": "center", "transform": axes.transAxes}
     axes.text(0.5, 0.6, "Nothing to draw", weight="bold", size=13, color=INK, **look)
     text = textwrap.fill(" ".join(lines), 60)
     axes.text(0.5, 0.55, text, va="top", color=MUTED, **look)

@@ -239,7 +239,7 @@ def _write_losses(panel: Panel, placer: LabelPlacer, names: dict[str, str], said
 
 
 def _write_batch_sizes(panel: Panel, placer: LabelPlacer) -> None:
-    look = {"fontsize": 8.5, "color": INK, "zorder": 6}
+    look: dict[str, Any] = {"fontsize": 8.5, "color": INK, "zorder": 6}
     said: list[tuple[str, float, float]] = []
     for configuration in (*panel.after, *panel.before):
         place = panel.place(configuration)

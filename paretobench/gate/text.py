@@ -33,7 +33,7 @@ def share_text(share: float) -> str:
     >>> [share_text(s) for s in (0.002, -0.0312, 0.304, -0.0001)]
     ['0.2%', '−3.1%', '30%', '0.0%']
     """
-    return f"{_percent(share)}%"
+    return f"{_percents(share)[0]}%"
 
 
 def limit_text(share: float) -> str:
@@ -53,15 +53,13 @@ def loss_text(loss: Loss | None) -> str:
     """
     if loss is None:
         return "no figure in common"
-    sign = -1.0 if loss.loss < 0 else 1.0
-    size = share_text(abs(loss.loss))
-    said = "no difference" if size == "0.0%" else f"{size} {'worse' if sign > 0 else 'better'}"
-    if size == "0.0%":
-        sign = 1.0
-    if loss.interval is None:
-        return f"{said} (no interval)"
-    low, high = sorted((sign * loss.interval.low, sign * loss.interval.high))
-    return f"{said} ({_percent(low)} to {_percent(high)}%)"
+    ends = [] if loss.interval is None else [loss.interval.low, loss.interval.high]
+    size, *_ = _percents(abs(loss.loss), *ends)
+    is_none = float(size) == 0
+    sign = -1.0 if loss.loss < 0 and not is_none else 1.0
+    _, *shown = _percents(abs(loss.loss), *sorted(sign * end for end in ends))
+    word = "no difference" if is_none else f"{size}% {'worse' if sign > 0 else 'better'}"
+    return f"{word} ({' to '.join(shown)}%)" if shown else f"{word} (no interval)"
 
 
 def signed_loss(loss: Loss | None) -> str:
@@ -72,10 +70,9 @@ def signed_loss(loss: Loss | None) -> str:
     """
     if loss is None:
         return MISSING
-    value = _signed(loss.loss)
-    if loss.interval is None:
-        return f"{value}%"
-    return f"{value}% ({_signed(loss.interval.low)} to {_signed(loss.interval.high)})"
+    ends = [] if loss.interval is None else [loss.interval.low, loss.interval.high]
+    value, *shown = _percents(loss.loss, *ends, signed=True)
+    return f"{value}% ({' to '.join(shown)})" if shown else f"{value}%"
 
 
 def headline(comparison: Comparison) -> str:
@@ -250,17 +247,18 @@ def _largest(found: ConfigurationLoss) -> float:
     return max((loss.loss for loss in found.losses.values()), default=-math.inf)
 
 
-def _percent(share: float) -> str:
+def _percents(*shares: float, signed: bool = False) -> list[str]:
+    """Return shares in percent, all with as many digits: one decimal while all are below 20%."""
+    decimals = 1 if all(abs(share) < 0.2 for share in shares) else 0
+    return [_percent(share, decimals, signed=signed) for share in shares]
+
+
+def _percent(share: float, decimals: int, *, signed: bool) -> str:
     if not math.isfinite(share):
         return number(share)
-    percent = 100 * share
-    text = f"{percent:.1f}" if abs(percent) < 9.95 else f"{percent:.0f}"
-    return "0.0" if text == "-0.0" else text.replace("-", "−")
-
-
-def _signed(share: float) -> str:
-    text = _percent(share)
-    return text if text.startswith("−") or text == "0.0" else f"+{text}"
+    text = f"{100 * share:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+    digits = text.lstrip("+−")
+    return digits if float(digits) == 0 else text
 
 
 def _mean(values: Sequence[float]) -> float | None:
