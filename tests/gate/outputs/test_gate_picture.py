@@ -8,7 +8,7 @@ import pytest
 from paretobench.gate.picture import comparison_figure, draw_comparison
 from paretobench.gate.picture_panel import direction_of
 from paretobench.gate.text import headline
-from paretobench.report.figures.canvas import render, style
+from paretobench.report.figures.canvas import style
 
 
 def regressed(compared, slower):
@@ -48,7 +48,6 @@ def test_nothing_in_the_picture_overlaps_or_is_clipped(compared, slower, case):
     comparison = case(compared, slower)
     with style():
         figure = comparison_figure(comparison)
-        render(figure)
         boxes = [
             text.get_window_extent()
             for axes in figure.axes
