@@ -48,6 +48,7 @@ def test_nothing_in_the_picture_overlaps_or_is_clipped(compared, slower, case):
     comparison = case(compared, slower)
     with style():
         figure = comparison_figure(comparison)
+        figure.draw_without_rendering()
         boxes = [
             text.get_window_extent()
             for axes in figure.axes
