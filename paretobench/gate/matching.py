@@ -14,7 +14,7 @@ from paretobench.gate.identity import by_key, content_key, load_shape, load_text
 from paretobench.gate.rounds import ConfigurationRuns, runs_of
 from paretobench.gate.sides import SideRuns
 from paretobench.gate.values import Lost, Match, Measure, SideName, Unmatched
-from paretobench.report.settings_text import configuration_label
+from paretobench.report.settings_text import configuration_label, in_order
 from paretobench.report.text import one_line, plural
 
 _REASON_LENGTH = 200
@@ -48,7 +48,7 @@ def measures_of(throughput: str, latency: str) -> dict[Measure, str]:
 
 
 def match_configurations(before: SideRuns, after: SideRuns, *, tells_variants: bool) -> Matching:
-    """Return what both sides measured, and what stands in one alone, in the baseline's order."""
+    """Return what both sides measured, and what stands in one alone."""
     mine = by_key(before, tells_variants=tells_variants)
     others = by_key(after, tells_variants=tells_variants)
     report = before.side.report
@@ -59,10 +59,10 @@ def match_configurations(before: SideRuns, after: SideRuns, *, tells_variants: b
     lost: list[Lost] = []
     unmatched: list[Unmatched] = []
     stages: list[ConfigurationRuns] = []
-    for key, configuration in mine.items():
+    for key, configuration in sorted(mine.items(), key=lambda item: in_order(item[1].settings)):
         label = configuration_label(configuration.settings, report.varied)
         if key not in others:
-            why = _why_alone(configuration, others.values(), "candidate")
+            why = why_alone(configuration, others.values(), "candidate")
             unmatched.append(Unmatched(side="baseline", label=label, why=why))
             continue
         runs = runs_of(configuration, others[key], before, after)
@@ -78,13 +78,13 @@ def match_configurations(before: SideRuns, after: SideRuns, *, tells_variants: b
     for key, configuration in others.items():
         if key not in mine:
             label = configuration_label(configuration.settings, after.side.report.varied)
-            why = _why_alone(configuration, mine.values(), "baseline")
+            why = why_alone(configuration, mine.values(), "baseline")
             unmatched.append(Unmatched(side="candidate", label=label, why=why))
     return Matching(
         matches=tuple(matches),
         lost=tuple(lost),
         unmatched=tuple(unmatched),
-        warnings=tuple(_warnings(matches, stages)),
+        warnings=(*_alone_warning(len(mine), unmatched), *_warnings(matches, stages)),
     )
 
 
@@ -179,21 +179,27 @@ def _lost(key: str, label: str, runs: ConfigurationRuns, was_on_frontier: bool) 
 
 
 def _why_not_valid(runs: ConfigurationRuns) -> str:
-    parts = []
-    for name in ("before", "after"):
-        of_side = [run for _, of_round in runs.rounds for run in getattr(of_round, name)]
-        if not of_side:
-            parts.append("no run that the other side has too")
-            continue
-        worst = worst_of(of_side)
-        side: SideName = "baseline" if name == "before" else "candidate"
-        if worst.verdict != "valid":
-            reason = one_line(worst.reason, limit=_REASON_LENGTH)
-            parts.append(f"not valid in the {side} ({worst.verdict.replace('_', ' ')}: {reason})")
-    return ", ".join(dict.fromkeys(parts))
+    """Return why no pair has valid runs on both sides."""
+    before = [run for _, of_round in runs.rounds for run in of_round.before]
+    after = [run for _, of_round in runs.rounds for run in of_round.after]
+    if not before:
+        return "no pair measured it on both sides"
+    worst, now = worst_of(before), worst_of(after)
+    if worst.verdict == now.verdict:
+        return f"not valid in either: {_told(worst)}"
+    told = [
+        f"not valid in the {side}: {_told(run)}"
+        for side, run in (("baseline", worst), ("candidate", now))
+        if run.verdict != "valid"
+    ]
+    return "; ".join(told)
 
 
-def _why_alone(
+def _told(run: Point) -> str:
+    return f"{run.verdict.replace('_', ' ')} ({one_line(run.reason, limit=_REASON_LENGTH)})"
+
+
+def why_alone(
     configuration: Configuration, others: Collection[Configuration], lacking: SideName
 ) -> str:
     """Return why a configuration has no partner: another rate is the commonest reason."""
@@ -212,6 +218,16 @@ def _why_alone(
         f"at {load_text(settings)}, which the {lacking} does not have ({rates}): sweep with --like "
         "to serve the same rates"
     )
+
+
+def _alone_warning(num_before: int, unmatched: Sequence[Unmatched]) -> list[str]:
+    alone = sum(found.side == "baseline" for found in unmatched)
+    if not alone:
+        return []
+    return [
+        f"{alone} of {plural(num_before, 'configuration')} of the baseline are not in the candidate: "
+        "the outcome is that of the others"
+    ]
 
 
 def _warnings(matches: Sequence[Match], runs: Sequence[ConfigurationRuns]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.frontier import curve_of
 from paretobench.gate.identity import content_key
+from paretobench.gate.matching import why_alone
 from paretobench.gate.values import FrontierMove
 from paretobench.report.frontier_uncertainty import probability_of, probability_text
 from paretobench.report.model import Report
@@ -32,7 +33,9 @@ def frontier_moves(
     joined = tuple(
         FrontierMove(
             label=configuration_label(c.settings, after.varied),
-            why=_why(before, mine.get(key), "in the baseline"),
+            why=_why(before, mine[key], "in the baseline")
+            if key in mine
+            else why_alone(c, mine.values(), "baseline"),
         )
         for key, c in stands.items()
         if key not in was
@@ -40,7 +43,9 @@ def frontier_moves(
     left = tuple(
         FrontierMove(
             label=configuration_label(c.settings, before.varied),
-            why=_why(after, others.get(key), "in the candidate"),
+            why=_why(after, others[key], "in the candidate")
+            if key in others
+            else why_alone(c, others.values(), "candidate"),
         )
         for key, c in was.items()
         if key not in stands
@@ -48,10 +53,8 @@ def frontier_moves(
     return joined, left
 
 
-def _why(report: Report, configuration: Configuration | None, where: str) -> str:
+def _why(report: Report, configuration: Configuration, where: str) -> str:
     """Return why a configuration is not on a report's frontier."""
-    if configuration is None:
-        return f"not measured {where}"
     if not configuration.is_valid:
         reason = one_line(configuration.reason, limit=200)
         return f"not valid {where}, {configuration.verdict.replace('_', ' ')}: {reason}"
