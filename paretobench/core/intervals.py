@@ -9,7 +9,9 @@ from typing import Any, Literal, cast, get_args
 
 from paretobench.core.metrics import LATENCY_KINDS, STATISTICS, qualified
 
-IntervalMethod = Literal["t_over_runs", "jackknife_over_runs", "block_within_run"]
+IntervalMethod = Literal[
+    "t_over_runs", "jackknife_over_runs", "block_within_run", "t_over_configurations"
+]
 
 RATES = (
     "output_tokens_per_s",
@@ -33,7 +35,8 @@ INTERVAL_BOUNDS = tuple(f"{name}_{end}" for name in ESTIMATED for end in ("low",
 class Interval:
     """A two-sided 95% interval of a figure, in the figure's unit, and how it was found.
 
-    `block_within_run` comes of one run alone: it knows nothing of how runs differ.
+    `block_within_run` comes of one run alone, `t_over_configurations` of the differences between
+    the configurations of one pair of runs: they know nothing of how runs differ.
     """
 
     low: float

@@ -1,0 +1,271 @@
+"""A comparison's verdict and figures as people read them, alike in every output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from paretobench.core.metrics import qualified, split_name
+from paretobench.gate.values import (
+    MEASURES,
+    Comparison,
+    ConfigurationLoss,
+    Decision,
+    Loss,
+    Match,
+    Measure,
+    Outcome,
+)
+from paretobench.report.model import Report
+from paretobench.report.text import MISSING, number, one_line, plural, short_label, with_unit
+
+OUTCOMES: dict[Outcome, str] = {
+    "pass": "No regression",
+    "regression": "Regression",
+    "inconclusive": "Inconclusive",
+}
+_STATISTIC: dict[Measure, str] = {"p50_latency": "p50", "p95_latency": "p95"}
+
+
+def share_text(share: float) -> str:
+    """Return a share in percent, with a real minus sign.
+
+    >>> [share_text(s) for s in (0.002, -0.0312, 0.304, -0.0001)]
+    ['0.2%', '−3.1%', '30%', '0.0%']
+    """
+    return f"{_percent(share)}%"
+
+
+def limit_text(share: float) -> str:
+    """Return a threshold in percent, as it was given.
+
+    >>> limit_text(0.03), limit_text(0.025)
+    ('3%', '2.5%')
+    """
+    return f"{100 * share:.6g}%"
+
+
+def loss_text(loss: Loss | None) -> str:
+    """Return a loss in words, with its interval; what is better is said to be.
+
+    >>> loss_text(Loss(loss=-0.3, interval=None, num_runs=1))
+    '30% better (no interval)'
+    """
+    if loss is None:
+        return "no figure in common"
+    sign = -1.0 if loss.loss < 0 else 1.0
+    size = share_text(abs(loss.loss))
+    said = "no difference" if size == "0.0%" else f"{size} {'worse' if sign > 0 else 'better'}"
+    if size == "0.0%":
+        sign = 1.0
+    if loss.interval is None:
+        return f"{said} (no interval)"
+    low, high = sorted((sign * loss.interval.low, sign * loss.interval.high))
+    return f"{said} ({_percent(low)} to {_percent(high)}%)"
+
+
+def signed_loss(loss: Loss | None) -> str:
+    """Return a loss for a table: above 0 is worse.
+
+    >>> signed_loss(Loss(loss=-0.042, interval=None, num_runs=2)), signed_loss(None)
+    ('−4.2%', '—')
+    """
+    if loss is None:
+        return MISSING
+    value = _signed(loss.loss)
+    if loss.interval is None:
+        return f"{value}%"
+    return f"{value}% ({_signed(loss.interval.low)} to {_signed(loss.interval.high)})"
+
+
+def headline(comparison: Comparison) -> str:
+    """Return the verdict with its figure on one line, short enough for a title.
+
+    A regression is said to be overall, of one configuration, or of one that was lost.
+    """
+    decision = comparison.decision
+    word = f"{OUTCOMES[decision.outcome]}{' (advisory)' if decision.is_advisory else ''}"
+    return f"{word}: {_found(comparison)}"
+
+
+def thresholds_text(decision: Decision) -> str:
+    """Return what decides, as one sentence."""
+    limits = decision.thresholds
+    level = f"{100 * limits.confidence:.6g}%"
+    if decision.is_advisory:
+        return (
+            f"The baseline is a stored run, so this is advisory: it fails only beyond a loss of "
+            f"{limit_text(limits.advisory)}."
+        )
+    return (
+        f"Regression: the lower {level} bound of the overall loss is above "
+        f"{limit_text(limits.max_loss)}, or one configuration is shown (Holm-corrected) to have "
+        f"lost more than {limit_text(limits.single_margin)}. Pass: the upper bound is below "
+        f"{limit_text(limits.pass_below)}. Otherwise inconclusive."
+    )
+
+
+def evidence_text(decision: Decision) -> str:
+    """Return what the verdict rests on: `5 pairs, 8 configurations`."""
+    pairs = plural(decision.num_pairs, "pair") if decision.num_pairs > 1 else "one run each"
+    return f"{pairs}, {plural(len(decision.configurations), 'configuration')}"
+
+
+def metric_of_measure(report: Report, measure: Measure) -> str:
+    """Return the figure that a measure is: the throughput objective, or a percentile of what the
+    latency objective measures, of the same class."""
+    if measure == "throughput":
+        return report.throughput
+    class_name, base = split_name(report.latency)
+    name = f"{_STATISTIC[measure]}_{base.partition('_')[2]}"
+    return name if class_name is None else qualified(class_name, name)
+
+
+def measure_label(report: Report, measure: Measure) -> str:
+    """Return what people call a measure: `output throughput`, `p95 E2E`."""
+    return short_label(metric_of_measure(report, measure))
+
+
+def before_after(match: Match, measure: Measure) -> tuple[float | None, float | None]:
+    """Return what both sides measured: the geometric means of the runs, whose ratio the loss is."""
+    return _mean(match.baseline.get(measure, ())), _mean(match.candidate.get(measure, ()))
+
+
+def before_after_text(report: Report, match: Match, measure: Measure) -> str:
+    """Return both sides' figures with their unit: `812 → 790 tokens/s`."""
+    metric = metric_of_measure(report, measure)
+    before, after = before_after(match, measure)
+    first, last = with_unit(metric, before), with_unit(metric, after)
+    unit = last.partition(" ")[2]
+    return f"{first.removesuffix(f' {unit}') if unit else first} → {last}"
+
+
+def worst(found: ConfigurationLoss) -> tuple[Measure, Loss] | None:
+    """Return the measure that shows the most: the least p-value, else the largest loss."""
+    measured = [m for m in MEASURES if m in found.losses]
+    if not measured:
+        return None
+
+    def shown(measure: Measure) -> tuple[float, float]:
+        p = found.p_values.get(measure)
+        return (1.0 if p is None else p, -found.losses[measure].loss)
+
+    measure = min(measured, key=shown)
+    return measure, found.losses[measure]
+
+
+def worst_first(found: Iterable[ConfigurationLoss]) -> list[ConfigurationLoss]:
+    """Return regressions first, then by falling loss."""
+    return sorted(found, key=lambda c: (not c.is_regression, -_largest(c)))
+
+
+def regressions(decision: Decision) -> list[ConfigurationLoss]:
+    """Return the configurations that regressed by themselves, the worst first."""
+    return [c for c in worst_first(decision.configurations) if c.is_regression]
+
+
+def side_names(comparison: Comparison) -> tuple[str, str]:
+    """Return what to call the two: the folders' names, with as many parents as tell them apart."""
+    first, last = comparison.baseline.path.parts, comparison.candidate.path.parts
+    for count in range(1, max(len(first), len(last)) + 1):
+        names = "/".join(first[-count:]), "/".join(last[-count:])
+        if names[0] != names[1]:
+            return one_line(names[0], limit=60), one_line(names[1], limit=60)
+    return "baseline", "candidate"
+
+
+def p_text(p: float | None) -> str:
+    """Return a p-value.
+
+    >>> p_text(0.0123), p_text(0.00004), p_text(None)
+    ('0.012', '< 0.001', '—')
+    """
+    if p is None:
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def short_names(labels: Sequence[str]) -> dict[str, str]:
+    """Return each label without the parts that all of them have.
+
+    >>> short_names(["batch 4, wait 0 ms, closed loop", "batch 8, wait 0 ms, closed loop"])
+    {'batch 4, wait 0 ms, closed loop': 'batch 4', 'batch 8, wait 0 ms, closed loop': 'batch 8'}
+    """
+    parts = {label: label.split(", ") for label in labels}
+    shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
+    return {
+        label: ", ".join(part for part in of_label if part not in shared) or label
+        for label, of_label in parts.items()
+    }
+
+
+def _found(comparison: Comparison) -> str:
+    decision = comparison.decision
+    overall = decision.overall
+    if decision.outcome == "inconclusive":
+        if overall is None:
+            return one_line(decision.reason, limit=120)
+        more = decision.more_pairs
+        return loss_text(overall) + (
+            f"; about {plural(more, 'more pair')} to decide" if more else ""
+        )
+    if decision.outcome == "pass" or _overall_decides(decision):
+        return loss_text(overall)
+    alone = regressions(decision)
+    if alone:
+        return _of_one(comparison, alone)
+    if decision.lost and not comparison.matches:
+        return f"none of {plural(len(decision.lost), 'configuration')} is valid any more"
+    if decision.lost:
+        lost = max(decision.lost, key=lambda found: found.was_on_frontier)
+        name = one_line(lost.label, limit=60)
+        others = _and_more(len(decision.lost) - 1)
+        verb = "are" if others else "is"
+        return f"{name}{others} {verb} no longer valid ({lost.verdict.replace('_', ' ')})"
+    return one_line(decision.reason, limit=120) if overall is None else loss_text(overall)
+
+
+def _of_one(comparison: Comparison, alone: Sequence[ConfigurationLoss]) -> str:
+    first = worst(alone[0])
+    name = one_line(alone[0].match.label, limit=60) + _and_more(len(alone) - 1)
+    if first is None:
+        return name
+    measure, loss = first
+    return f"{name}: {measure_label(comparison.baseline.report, measure)} {loss_text(loss)}"
+
+
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count else ""
+
+
+def _overall_decides(decision: Decision) -> bool:
+    overall, limits = decision.overall, decision.thresholds
+    if overall is None:
+        return False
+    limit = limits.advisory if decision.is_advisory else limits.max_loss
+    return (overall.loss if overall.interval is None else overall.interval.low) > limit
+
+
+def _largest(found: ConfigurationLoss) -> float:
+    return max((loss.loss for loss in found.losses.values()), default=-math.inf)
+
+
+def _percent(share: float) -> str:
+    if not math.isfinite(share):
+        return number(share)
+    percent = 100 * share
+    text = f"{percent:.1f}" if abs(percent) < 9.95 else f"{percent:.0f}"
+    return "0.0" if text == "-0.0" else text.replace("-", "−")
+
+
+def _signed(share: float) -> str:
+    text = _percent(share)
+    return text if text.startswith("−") or text == "0.0" else f"+{text}"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    if not values:
+        return None
+    if any(value <= 0 for value in values):
+        return sum(values) / len(values)
+    return math.exp(sum(map(math.log, values)) / len(values))
