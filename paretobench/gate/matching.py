@@ -225,8 +225,8 @@ def _alone_warning(num_before: int, unmatched: Sequence[Unmatched]) -> list[str]
     if not alone:
         return []
     return [
-        f"{alone} of {plural(num_before, 'configuration')} of the baseline are not in the candidate: "
-        "the outcome is that of the others"
+        f"{alone} of {plural(num_before, 'configuration')} of the baseline are not in the "
+        "candidate: the outcome is that of the others"
     ]
 
 
