@@ -168,9 +168,19 @@ class TraceReplay:
 LoadSpec: TypeAlias = ClosedLoop | ArrivalProcess | TraceReplay
 
 
+def needs_capacity(load: LoadSpec) -> bool:
+    """Return whether the load's rate is a fraction of a capacity that is not settled yet."""
+    return (
+        isinstance(load, ArrivalProcess)
+        and load.fraction_of_capacity is not None
+        and load.requests_per_s is None
+    )
+
+
 def at_capacity(load: LoadSpec, capacity_requests_per_s: float | None) -> LoadSpec:
-    """Return the load with its rate settled; only a `fraction_of_capacity` needs the capacity."""
-    if not isinstance(load, ArrivalProcess) or load.fraction_of_capacity is None:
+    """Return the load with its rate settled; only one that is not settled needs the capacity."""
+    if not needs_capacity(load):
         return load
+    assert isinstance(load, ArrivalProcess) and load.fraction_of_capacity is not None
     assert capacity_requests_per_s is not None, "a pilot must measure the capacity first"
     return replace(load, requests_per_s=load.fraction_of_capacity * capacity_requests_per_s)

@@ -25,6 +25,7 @@ _NOT_A_CONDITION = (
     "offered_requests_per_s",
     "repeat",
     "seed",
+    "schedule_id",
 )
 
 

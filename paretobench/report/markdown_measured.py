@@ -54,6 +54,7 @@ def measured_lines(report: Report) -> list[str]:
         *condition_facts(report),
         ("Swept", _swept(report)),
         ("Trials", _trials(report)),
+        ("Replay of", _replay_of(report)),
         ("Measured again", confirmation_text(report)),
         ("Seeds", _listed(section(run.manifest, "provenance", "seeds"), "measure", "model")),
         ("When", _when(report)),
@@ -139,6 +140,17 @@ def _host(report: Report) -> str:
         str(host["os"]) if host.get("os") else None,
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _replay_of(report: Report) -> str:
+    """Return whose loads and schedules were replayed; empty where it was nobody's."""
+    like = section(report.run.manifest, "like")
+    if not like:
+        return ""
+    schedules = "fresh schedules" if like.get("fresh_schedules") else "schedules"
+    which = f"scenario {like.get('scenario_hash')}, begun {like.get('created_at')}"
+    its = "its loads, with" if like.get("fresh_schedules") else "its loads and"
+    return f"the run {like.get('name')} ({which}): {its} {schedules}"
 
 
 def _gpus(report: Report) -> list[str]:
@@ -278,5 +290,7 @@ def _load_lines(report: Report) -> list[str]:
         for workload, found in section(report.run.manifest, "capacity").items()
     ]
     if pilots:
-        lines += ["", f"Capacity, measured by a pilot in a closed loop: {joined(pilots)}."]
+        replayed = section(report.run.manifest, "like").get("name")
+        by = f"by the run {markdown(str(replayed))}" if replayed else "by a pilot in a closed loop"
+        lines += ["", f"Capacity, measured {by}: {joined(pilots)}."]
     return lines

@@ -117,6 +117,7 @@ class RunWriter:
                 "configuration_id": trial.configuration_id,
                 "label": str(trial),
                 "repeat": trial.repeat,
+                "seed": trial.seed,
                 "stage": trial.stage,
                 "round": rounds.get(trial.trial_id, round_number),
                 "state": "planned",

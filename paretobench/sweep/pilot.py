@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from paretobench.analysis.metrics import summarize
@@ -9,20 +10,29 @@ from paretobench.analysis.sla import ServiceLevels
 from paretobench.core.errors import DeviceOutOfMemoryError, TrialError, WorkerDiedError
 from paretobench.core.points import Settings
 from paretobench.core.values import Trace, Trial
-from paretobench.core.workloads import ArrivalProcess
+from paretobench.core.workloads import LoadSpec, at_capacity, needs_capacity
 from paretobench.scenario import Scenario
 from paretobench.sweep.plan import pilot_trial
 from paretobench.targets.base import Target
 
 
 def needs_pilot(trial: Trial) -> bool:
-    """Return whether the trial's rate is a fraction of the capacity."""
-    return isinstance(trial.load, ArrivalProcess) and trial.load.fraction_of_capacity is not None
+    """Return whether the trial's rate is a fraction of a capacity that is still to be measured."""
+    return needs_capacity(trial.load)
 
 
 def capacity_key(trial: Trial) -> str:
     """Return what one capacity holds for: the trial's workload, and its variant if it has one."""
     return f"{'' if trial.variant is None else f'{trial.variant}: '}{trial.workload}"
+
+
+def settled_load(trial: Trial, capacities: Mapping[str, Any]) -> LoadSpec | None:
+    """Return the trial's load at the capacity that a manifest's `capacity` holds for it; None where
+    it needs one that was not measured."""
+    if not needs_pilot(trial):
+        return trial.load
+    capacity = capacities.get(capacity_key(trial))
+    return None if capacity is None else at_capacity(trial.load, capacity["requests_per_s"])
 
 
 def measure_capacity(scenario: Scenario, trial: Trial, target: Target) -> dict[str, Any]:

@@ -8,24 +8,22 @@ from typing import Any
 
 from paretobench.core.errors import EnvironmentUnfitError, RunFolderError
 from paretobench.core.hashing import content_hash
-from paretobench.core.points import Settings
+from paretobench.core.points import OF_ONE_RUN, Settings
 from paretobench.core.step_times import StepTimes
 from paretobench.core.units import to_s
 from paretobench.core.values import Trial
-from paretobench.core.workloads import ArrivalProcess, LoadSpec, at_capacity
+from paretobench.core.workloads import ArrivalProcess, LoadSpec
 from paretobench.results import RunFolder
 from paretobench.scenario import Scenario
 from paretobench.scenario.loader import scenario_from_mapping
 from paretobench.sweep.loads import loads_of
-from paretobench.sweep.pilot import capacity_key, needs_pilot
+from paretobench.sweep.pilot import settled_load
 from paretobench.sweep.plan import plan_trials
 from paretobench.sweep.run import SAME_SYSTEM
 from paretobench.targets.base import Target
 from paretobench.targets.measured import worker_target
 from paretobench.targets.simulated import SimulatedTarget, simulated_target
 from paretobench.targets.worker_target import WorkerTarget
-
-_OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ def plan_replay(
     content = dict(run.manifest.get("scenario") or {})
     scenario = scenario_from_mapping(content, source=source)
     planned = _find(run, scenario, settings)
-    load = _settled(run, planned)
+    load = settled_load(planned, run.manifest.get("capacity") or {})
     if isinstance(load, ArrivalProcess):
         load = replace(load, fraction_of_capacity=None)
     narrowed = _narrowed(scenario, planned, load)
@@ -118,10 +116,10 @@ def _same_system_as(before: Mapping[str, Any], *, where: str) -> type[WorkerTarg
 
 
 def _find(run: RunFolder, scenario: Scenario, settings: Settings) -> Trial:
-    wanted = _identity(settings)
+    wanted, capacities = _identity(settings), run.manifest.get("capacity") or {}
     for trial in plan_trials(scenario):
         if (trial.variant, trial.batching.policy) == (settings.variant, settings.policy):
-            load = _settled(run, trial)
+            load = settled_load(trial, capacities)
             if load is not None and _identity(Settings.of(replace(trial, load=load))) == wanted:
                 return trial
     raise RunFolderError(
@@ -132,15 +130,7 @@ def _find(run: RunFolder, scenario: Scenario, settings: Settings) -> Trial:
 
 
 def _identity(settings: Settings) -> dict[str, Any]:
-    return {name: value for name, value in asdict(settings).items() if name not in _OF_ONE_RUN}
-
-
-def _settled(run: RunFolder, trial: Trial) -> LoadSpec | None:
-    """Return the trial's load at the capacity that the run measured; None where it has none."""
-    if not needs_pilot(trial):
-        return trial.load
-    capacity = (run.manifest.get("capacity") or {}).get(capacity_key(trial))
-    return None if capacity is None else at_capacity(trial.load, capacity["requests_per_s"])
+    return {name: value for name, value in asdict(settings).items() if name not in OF_ONE_RUN}
 
 
 def _narrowed(scenario: Scenario, trial: Trial, load: LoadSpec | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from paretobench.results import RunWriter, open_run
 from paretobench.scenario import Scenario
 from paretobench.sweep.attempts import is_to_repeat, length_s, nothing, twice_as_long
 from paretobench.sweep.conditions import ConditionsRecorder, MeasureCeilings
+from paretobench.sweep.like import Like, check_resumes
 from paretobench.sweep.measured import MeasuredTrials
 from paretobench.sweep.pilot import capacity_key, measure_capacity, needs_pilot
 from paretobench.sweep.plan import scenario_hash, workload_shapes
@@ -75,7 +76,8 @@ class Sweep:
     """The trials of one scenario, measured on one target, written to one run folder.
 
     `trials` are those that the scenario plans; `stages` says which follow. `on_plan` is told, as
-    the plan grows, of all planned trials and of those still to be measured.
+    the plan grows, of all planned trials and of those still to be measured. Those of a replay are
+    `like`'s.
     """
 
     def __init__(
@@ -86,10 +88,12 @@ class Sweep:
         listener: SweepListener,
         ceilings: MeasureCeilings | None = None,
         on_plan: Callable[[Sequence[Trial], Sequence[Trial]], None] = _tell_nobody,
+        like: Like | None = None,
     ) -> None:
         self._scenario = scenario
         self._trials = list(trials)
         self._on_plan = on_plan
+        self._like = like
         self._no_capacity: dict[str, str] = {}
         self._target = target
         self._listener = listener
@@ -140,18 +144,24 @@ class Sweep:
     def _open_folder(self, output_dir: Path, *, resume: bool) -> RunWriter:
         identity = scenario_hash(self._scenario)
         if resume and (output_dir / "manifest.json").exists():
-            before = open_run(output_dir).manifest.get("provenance", {})
+            manifest = open_run(output_dir).manifest
+            check_resumes(output_dir, manifest, self._like)
+            before = manifest.get("provenance", {})
             if isinstance(self._target, VariantsTarget):
                 self._systems = dict(before.get("systems") or {})
             else:
                 _require_same_system(output_dir, before.get("system"), self._target.describe())
             return RunWriter.resume(output_dir, scenario_hash=identity)
-        return RunWriter.create(
+        writer = RunWriter.create(
             output_dir,
             name=self._scenario.name,
             scenario=self._scenario.model_dump(mode="json"),
             scenario_hash=identity,
         )
+        if self._like is not None:
+            writer.manifest |= {"like": self._like.recorded, "capacity": dict(self._like.capacity)}
+            writer.save()
+        return writer
 
     def _describe(self, writer: RunWriter, provenance: dict[str, object]) -> None:
         seeds = {getattr(system, "seed", None) for _, system in self._scenario.variants}
