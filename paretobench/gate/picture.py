@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.frontier import curve_of
 from paretobench.core.metrics import axis_label
+from paretobench.gate.headline import headline
 from paretobench.gate.picture_labels import add_labels, draw_limits, legend_entries
 from paretobench.gate.picture_panel import (
     Curve,
@@ -17,7 +18,7 @@ from paretobench.gate.picture_panel import (
     draw_matches,
     place_of,
 )
-from paretobench.gate.text import evidence_text, headline, side_names
+from paretobench.gate.text import evidence_text, side_names
 from paretobench.gate.values import Comparison, Match
 from paretobench.report.figures.canvas import INK, MUTED, new_figure, render, style
 from paretobench.report.figures.encoding import side_legend
@@ -103,7 +104,8 @@ def _panel(axes: Axes, comparison: Comparison, of: CurvePair) -> Panel:
     fronts = {c.settings.configuration_id for c in (*before, *after)}
     drawn = [*before, *after]
     for match in matches:
-        if match.is_gating or match.before.settings.configuration_id in fronts:
+        ids = {c.settings.configuration_id for c in (match.before, match.after)}
+        if match.is_gating or ids & fronts:
             drawn += [match.before, match.after]
     places = [place for c in drawn if (place := place_of(report, c)) is not None]
     limits = [

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from paretobench.gate.headline import headline
 from paretobench.gate.picture import comparison_figure, draw_comparison
 from paretobench.gate.picture_panel import direction_of
-from paretobench.gate.text import headline
 from paretobench.report.figures.canvas import style
 
 
