@@ -1,4 +1,4 @@
-"""The headline says what made a regression of it: overall, who was lost, which one, which measure."""
+"""The headline says what made a regression of it: who was lost, which one, which measure."""
 
 from dataclasses import replace
 

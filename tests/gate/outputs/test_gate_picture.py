@@ -7,7 +7,7 @@ import pytest
 
 from paretobench.gate.headline import headline
 from paretobench.gate.picture import comparison_figure, draw_comparison
-from paretobench.gate.picture_panel import direction_of
+from paretobench.gate.picture_panel import direction_of, plane_loss
 from paretobench.report.figures.canvas import style
 
 
@@ -71,15 +71,22 @@ def test_nothing_in_the_picture_overlaps_or_is_clipped(compared, slower, case):
     assert ("ADVISORY" in subtitle) == comparison.decision.is_advisory
 
 
-def test_only_what_moved_by_more_than_its_noise_has_a_direction(compared, slower):
+def test_only_what_moved_by_more_than_its_noise_and_by_1_percent_has_a_direction(compared, slower):
     def change(point):
-        share = {0.3: 0.05, 0.5: -0.05, 0.7: 0.0}[point.settings.fraction_of_capacity]
+        share = {0.3: 0.05, 0.5: -0.05, 0.7: 0.005}[point.settings.fraction_of_capacity]
         return slower(share)(point)
 
-    comparison = compared(source="certified_chat", change=change)
+    comparison = compared(source="certified_chat", change=change, noise=0.0005)
     found = {m.before.settings.fraction_of_capacity: m for m in comparison.matches}
     told = {share: direction_of(comparison, match) for share, match in found.items()}
     assert told == {0.3: "worse", 0.5: "better", 0.7: "noise"}
+
+
+def test_a_large_difference_of_noisy_runs_has_no_direction(compared):
+    comparison = compared(source="certified_chat", noise=0.1)
+    sizes = [abs(plane_loss(comparison, match)) for match in comparison.matches]
+    assert max(sizes) > 0.02
+    assert {direction_of(comparison, match) for match in comparison.matches} == {"noise"}
 
 
 def test_where_neither_side_has_a_frontier_the_picture_says_so_and_is_the_same_again(compared):
