@@ -166,7 +166,7 @@ def _subtitle(comparison: Comparison, num_left_out: int) -> str:
         parts += dict.fromkeys(name for run in runs if (name := of(run)))
     parts.append(evidence_text(comparison.decision))
     if comparison.decision.is_advisory:
-        parts.append("ADVISORY: a stored baseline")
+        parts.append("ADVISORY: not measured in pairs")
     if num_left_out:
         parts.append(f"{plural(num_left_out, 'more curve')} not drawn")
     return " · ".join(one_line(part, limit=70) for part in parts)

@@ -81,15 +81,15 @@ def thresholds_text(decision: Decision) -> str:
     level = f"{100 * limits.confidence:.6g}%"
     if decision.is_advisory:
         return (
-            f"The baseline is a stored run, so this is advisory: it fails only beyond a loss of "
+            f"Not measured in interleaved pairs, so this is advisory: it fails only beyond a loss of "
             f"{limit_text(limits.advisory)}."
         )
     return (
         f"Regression: the lower {level} bound of the overall loss is above "
         f"{limit_text(limits.max_loss)}, that of one measure is (Holm-corrected), one "
-        f"configuration is shown (Holm-corrected) to have lost more than {limit_text(limits.single_margin)}, or "
-        f"one is lost. Pass: the upper bound is below {limit_text(limits.pass_below)}. Otherwise "
-        "inconclusive."
+        f"configuration is shown (Holm-corrected) to have lost more than "
+        f"{limit_text(limits.single_margin)}, or one is lost. Pass: the upper bound is below "
+        f"{limit_text(limits.pass_below)}. Otherwise inconclusive."
     )
 
 
