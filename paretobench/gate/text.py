@@ -81,8 +81,8 @@ def thresholds_text(decision: Decision) -> str:
     level = f"{100 * limits.confidence:.6g}%"
     if decision.is_advisory:
         return (
-            f"Not measured in interleaved pairs, so this is advisory: it fails only beyond a loss of "
-            f"{limit_text(limits.advisory)}."
+            "Not measured in interleaved pairs, so this is advisory: it fails only beyond a loss "
+            f"of {limit_text(limits.advisory)}."
         )
     return (
         f"Regression: the lower {level} bound of the overall loss is above "
