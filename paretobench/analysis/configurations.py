@@ -74,15 +74,22 @@ def combine_repeats(points: Sequence[Point]) -> list[Configuration]:
     for point in sorted(points, key=lambda p: p.settings.repeat):
         groups.setdefault(point.settings.configuration_id, []).append(point)
     first_seen = dict.fromkeys(p.settings.configuration_id for p in points)
-    return [_combine(_published(groups[configuration_id])) for configuration_id in first_seen]
+    return [_combine(published(groups[configuration_id])) for configuration_id in first_seen]
 
 
-def _published(repeats: list[Point]) -> list[Point]:
-    return [p for p in repeats if p.settings.stage == "confirm"] or repeats
+def published(repeats: Sequence[Point]) -> list[Point]:
+    """Return the runs that a configuration's figures come from: those of a second measurement,
+    where there are any."""
+    return [p for p in repeats if p.settings.stage == "confirm"] or list(repeats)
+
+
+def worst_of(runs: Sequence[Point]) -> Point:
+    """Return the run whose verdict is the worst, of several the first."""
+    return min(runs, key=lambda run: _SEVERITY.index(run.verdict))
 
 
 def _combine(repeats: list[Point]) -> Configuration:
-    worst = min(repeats, key=lambda point: _SEVERITY.index(point.verdict))
+    worst = worst_of(repeats)
     figures, intervals = combine_figures(repeats)
     return Configuration(
         settings=repeats[0].settings,

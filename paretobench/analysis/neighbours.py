@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.core.metrics import qualified
-from paretobench.core.points import Settings
+from paretobench.core.points import OF_ONE_RUN, Settings
 
 _STEPPED = ("max_batch_size", "max_waiting_time_ms")
-_OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage", "schedule_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,7 @@ def neighbours_of(
 def _coordinates(settings: Settings) -> tuple[dict[str, float], Mapping[str, Any]]:
     """Return the settings that are stepped, and all others that decide a result."""
     rest = asdict(settings)
-    for name in _OF_ONE_RUN:
+    for name in OF_ONE_RUN:
         del rest[name]
     if settings.load_kind == "closed_loop" and settings.concurrency == settings.max_batch_size:
         rest |= {"concurrency": None, "load": "match_batch"}

@@ -50,6 +50,13 @@ def resample(
         return np.stack(columns, axis=1)
     num_runs = len(configuration.runs)
     counts = rng.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=num_resamples)
+    return counted(configuration, metrics, counts)
+
+
+def counted(
+    configuration: Configuration, metrics: Sequence[str], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the figures where run r counts `counts[draw, r]` times, shape [draws, metrics]."""
     pooled: dict[str, PooledRuns | None] = {}
     return np.stack([_column(configuration.runs, m, counts, pooled) for m in metrics], axis=1)
 

@@ -136,6 +136,8 @@ def _class_batching(batching: BatchingConfig) -> str | None:
 
 
 ALL_CLASSES = "all"
+# what tells one run of a configuration from another, and nothing of the configuration
+OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage", "schedule_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from paretobench.gate.comparable import check_comparable
+from paretobench.gate.decision import decide
+from paretobench.gate.goals import operating_point_changes
+from paretobench.gate.hypervolumes import hypervolume_ratios
+from paretobench.gate.identity import by_key, tells_variants
+from paretobench.gate.interleaving import why_advisory
+from paretobench.gate.matching import match_configurations
+from paretobench.gate.moves import frontier_moves
+from paretobench.gate.sides import SideRuns, read_sides
 from paretobench.gate.values import Comparison, Thresholds
+from paretobench.report.manifest import latency_cap
 
 
 def compare_runs(
@@ -17,4 +27,46 @@ def compare_runs(
     one name on both sides are a pair. Raises RunFolderError where a folder is none,
     NotComparableError where they differ in something that `allow` does not name.
     """
-    raise NotImplementedError
+    before, after = read_sides(baseline, candidate)
+    differences, not_known = check_comparable(before, after, allow)
+    several = tells_variants(before, after)
+    matching = match_configurations(before, after, tells_variants=several)
+    advisory = why_advisory(before, after)
+    decision = decide(
+        matching.matches,
+        matching.lost,
+        thresholds,
+        num_pairs=len(before.names),
+        is_advisory=advisory is not None,
+    )
+    mine, others = (by_key(side, tells_variants=several) for side in (before, after))
+    old, new = before.side.report, after.side.report
+    joined, left = frontier_moves(old, new, mine, others, tells_variants=several)
+    return Comparison(
+        baseline=before.side,
+        candidate=after.side,
+        decision=decision,
+        matches=matching.matches,
+        unmatched=matching.unmatched,
+        differences=differences,
+        hypervolumes=tuple(hypervolume_ratios(matching.matches, old, latency_cap(old.run))),
+        operating_points=tuple(operating_point_changes(old, new, others, tells_variants=several)),
+        joined=joined,
+        left=left,
+        warnings=(
+            *([] if advisory is None else [advisory]),
+            *matching.warnings,
+            *not_known,
+            *_unfinished(before),
+            *_unfinished(after),
+        ),
+    )
+
+
+def _unfinished(side: SideRuns) -> list[str]:
+    """Return which runs of a side do not hold all that was planned."""
+    return [
+        f"{run.path} is {run.manifest.get('state')}: not all that was planned was measured"
+        for run in side.side.runs
+        if run.manifest.get("state") != "complete"
+    ]

@@ -30,7 +30,7 @@ from paretobench.report.manifest import (
     variant_names,
     wanted_precision,
 )
-from paretobench.report.points import load_undamaged
+from paretobench.report.points import Loaded, load_undamaged
 from paretobench.report.recorded import with_recorded
 from paretobench.report.settings_text import varied_settings
 from paretobench.report.text import one_line, plural
@@ -122,19 +122,22 @@ class Report:
         return list(configuration.runs)
 
 
-def assemble(run: RunFolder) -> Report:
+def assemble(run: RunFolder, pooled: Sequence[Point] | None = None) -> Report:
     """Return the report of a run folder, with no figure drawn yet.
 
+    `pooled` are the points of several runs of one scenario, this one and others: they stand in
+    place of its own, and courses, which are of one run, are left out.
     Raises RunFolderError where nothing in the folder can be read.
     """
-    loaded = load_undamaged(run)
+    loaded = load_undamaged(run) if pooled is None else Loaded(points=tuple(pooled))
     points = loaded.points
     configurations = sorted(
         judged(combine_repeats(points), wanted_precision(run)),
         key=partial(_variant_rank, variant_names(run)),
     )
     # controllers meet fixed settings under the same arrivals: those measured again had others
-    courses = load_courses(run, [p for p in points if p.settings.stage == "explore"])
+    own = points if pooled is None else ()
+    courses = load_courses(run, [p for p in own if p.settings.stage == "explore"])
     throughput, latency = throughput_metric(run), latency_metric(run)
     chosen = choose_all(goals(run), configurations, latency=latency)
     return Report(

@@ -8,7 +8,7 @@ from typing import Any
 
 from paretobench.core.errors import EnvironmentUnfitError, RunFolderError
 from paretobench.core.hashing import content_hash
-from paretobench.core.points import Settings
+from paretobench.core.points import OF_ONE_RUN, Settings
 from paretobench.core.step_times import StepTimes
 from paretobench.core.units import to_s
 from paretobench.core.values import Trial
@@ -24,8 +24,6 @@ from paretobench.targets.base import Target
 from paretobench.targets.measured import worker_target
 from paretobench.targets.simulated import SimulatedTarget, simulated_target
 from paretobench.targets.worker_target import WorkerTarget
-
-_OF_ONE_RUN = ("trial_id", "configuration_id", "repeat", "seed", "stage", "schedule_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +130,7 @@ def _find(run: RunFolder, scenario: Scenario, settings: Settings) -> Trial:
 
 
 def _identity(settings: Settings) -> dict[str, Any]:
-    return {name: value for name, value in asdict(settings).items() if name not in _OF_ONE_RUN}
+    return {name: value for name, value in asdict(settings).items() if name not in OF_ONE_RUN}
 
 
 def _narrowed(scenario: Scenario, trial: Trial, load: LoadSpec | None) -> dict[str, Any]:
