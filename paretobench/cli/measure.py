@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from paretobench.scenario import Scenario
     from paretobench.sweep.conditions import MeasureCeilings
     from paretobench.sweep.estimate import Estimate
+    from paretobench.sweep.like import Like
     from paretobench.targets.base import Target
 
 
@@ -28,10 +29,12 @@ def measure(
     retry_failed: bool = False,
     ceilings: MeasureCeilings | None = None,
     json: bool = False,
+    like: Like | None = None,
 ) -> NoReturn:
     """Measure the trials, write the report, print the answer and exit with the run's code.
 
-    The remaining time is told from the `estimate`; `ceilings` measures those of the device.
+    The remaining time is told from the `estimate`; `ceilings` measures those of the device; `like`
+    is the replay that the trials are of.
     """
     from paretobench.cli.outcome import finish
     from paretobench.cli.progress import Progress
@@ -51,6 +54,7 @@ def measure(
                 progress,
                 ceilings=ceilings,
                 on_plan=progress.plan_grew,
+                like=like,
             )
             sweep.run(folder, resume=resume, retry_failed=retry_failed)
     except KeyboardInterrupt:

@@ -12,6 +12,17 @@ import typer
 N = TypeVar("N", int, float)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
+OptionalScenarioFile = Annotated[
+    Path | None,
+    typer.Argument(help="Scenario file (YAML); with --like it may be left out: the run's own."),
+]
+Like = Annotated[
+    Path | None,
+    typer.Option(
+        help="Run folder to replay: its trials, loads and schedules; with --seed fresh schedules.",
+        show_default=False,
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(help="Preset, checkpoint folder or hub id, in place of the scenario's model."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretobench.cli import options
+from paretobench.cli.replayed import default_folder, plan
 
 if TYPE_CHECKING:
     from paretobench.core.values import Trial
@@ -27,7 +28,8 @@ StepsFrom = Annotated[
 
 
 def simulate(
-    scenario_file: options.ScenarioFile,
+    scenario_file: options.OptionalScenarioFile = None,
+    like: options.Like = None,
     steps_from: StepsFrom = None,
     seed: options.Seed = None,
     repeats: options.Repeats = None,
@@ -40,35 +42,34 @@ def simulate(
     latency-model scenario, or fitted to a run's measured steps."""
     from paretobench.cli.measure import measure
     from paretobench.core.errors import ScenarioError
-    from paretobench.scenario import Overrides, load_scenario
+    from paretobench.scenario import Overrides
     from paretobench.sweep.estimate import no_time
-    from paretobench.sweep.plan import plan_trials
-    from paretobench.sweep.preflight import check_scenario, check_trials
     from paretobench.targets.simulated import simulated_target
 
-    scenario = load_scenario(
+    scenario, trials, replay = plan(
         scenario_file,
         Overrides(seed=seed, repeats=repeats, confirm=False if no_confirm else None),
+        like,
+        simulated=True,
     )
     if scenario.runner is None and steps_from is None:
         raise ScenarioError(
-            f"{scenario_file}: expected `runner: {{kind: latency_model, ...}}`, found `model:`; "
-            "fit step times to a run with --steps-from RUN, or measure with `paretobench sweep`"
+            f"{scenario_file or like}: expected `runner: {{kind: latency_model, ...}}`, found "
+            "`model:`; fit step times to a run with --steps-from RUN, or measure with "
+            "`paretobench sweep`"
         )
-    check_scenario(scenario)
-    trials = plan_trials(scenario)
-    check_trials(trials)
     measure(
         scenario,
         trials,
         simulated_target(scenario)
         if steps_from is None
         else _fitted_target(scenario, trials, steps_from),
-        output_dir or Path("results") / f"{scenario.name}-simulated",
+        output_dir or default_folder(f"{scenario.name}-simulated", replay),
         estimate=no_time(trials),  # virtual time takes next to none
         command="simulate",
         resume=resume,
         json=json_output,
+        like=replay,
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from paretobench.cli import options
 from paretobench.cli.options import integers, numbers
+from paretobench.cli.replayed import check_like, default_folder, plan
 
 if TYPE_CHECKING:
     from paretobench.core.ceilings import Ceilings
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    scenario_file: options.ScenarioFile,
+    scenario_file: options.OptionalScenarioFile = None,
+    like: options.Like = None,
     model: options.Model = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -50,12 +51,11 @@ def sweep(
 ) -> None:
     """Measure every configuration of a scenario and write the frontier it gives."""
     from paretobench.cli.measure import measure
-    from paretobench.scenario import Overrides, load_scenario
+    from paretobench.scenario import Overrides
     from paretobench.sweep.estimate import estimate_sweep
-    from paretobench.sweep.plan import plan_trials
-    from paretobench.sweep.preflight import check_scenario, check_trials
 
-    scenario = load_scenario(
+    check_like(like, request_rate=request_rate, concurrency=concurrency, trace=trace)
+    scenario, trials, replay = plan(
         scenario_file,
         Overrides(
             model=model,
@@ -70,10 +70,9 @@ def sweep(
             seed=seed,
             confirm=False if no_confirm else None,
         ),
+        like,
+        simulated=False,
     )
-    check_scenario(scenario)
-    trials = plan_trials(scenario)
-    check_trials(trials)
     if dry_run:
         _print_plan(scenario, trials, json_output=json_output)
         return
@@ -81,13 +80,14 @@ def sweep(
         scenario,
         trials,
         _target(scenario, trials),
-        output_dir or Path("results") / scenario.name,
+        output_dir or default_folder(scenario.name, replay),
         estimate=estimate_sweep(scenario, trials),
         command="sweep",
         resume=resume,
         retry_failed=retry_failed,
         ceilings=_ceilings(scenario) if ceilings else None,
         json=json_output,
+        like=replay,
     )
 
 

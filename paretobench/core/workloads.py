@@ -181,6 +181,7 @@ def at_capacity(load: LoadSpec, capacity_requests_per_s: float | None) -> LoadSp
     """Return the load with its rate settled; only one that is not settled needs the capacity."""
     if not needs_capacity(load):
         return load
-    assert isinstance(load, ArrivalProcess) and load.fraction_of_capacity is not None
+    assert isinstance(load, ArrivalProcess)
+    assert load.fraction_of_capacity is not None
     assert capacity_requests_per_s is not None, "a pilot must measure the capacity first"
     return replace(load, requests_per_s=load.fraction_of_capacity * capacity_requests_per_s)

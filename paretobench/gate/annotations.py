@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from paretobench.gate.headline import headline
+from paretobench.gate.lost import judge_lost
 from paretobench.gate.markdown_changes import cost_text
 from paretobench.gate.text import (
     before_after_text,
     evidence_text,
-    headline,
+    goal_name,
     loss_text,
     measure_label,
     regressions,
@@ -91,10 +93,11 @@ def _of_one(comparison: Comparison, found: ConfigurationLoss) -> tuple[str, str]
 
 
 def _lost(comparison: Comparison) -> list[Finding]:
-    is_red = comparison.decision.outcome == "regression"
+    decision = comparison.decision
     found: list[Finding] = []
-    for lost in sorted(comparison.decision.lost, key=lambda f: not f.was_on_frontier):
-        kind: Kind = "error" if is_red and lost.was_on_frontier else "warning"
+    for lost in sorted(decision.lost, key=lambda f: not f.was_on_frontier):
+        decides = judge_lost([lost], is_advisory=decision.is_advisory).regressions
+        kind: Kind = "error" if decides and decision.outcome == "regression" else "warning"
         reason = one_line(lost.reason, limit=_MESSAGE)
         text = f"Valid in the baseline, now {lost.verdict.replace('_', ' ')}: {reason}"
         found.append((kind, one_line(f"Lost: {lost.label}", limit=_TITLE), text))
@@ -104,7 +107,7 @@ def _lost(comparison: Comparison) -> list[Finding]:
 def _operating_points(comparison: Comparison) -> list[Finding]:
     kind: Kind = "error" if comparison.decision.outcome == "regression" else "warning"
     return [
-        (kind, one_line(f"Operating point {c.goal}", limit=_TITLE), _missed(c))
+        (kind, one_line(f"Operating point {goal_name(comparison, c)}", limit=_TITLE), _missed(c))
         for c in comparison.operating_points
         if c.still_meets is False
     ]

@@ -206,7 +206,8 @@ def _notes(decision: Decision, losses: Losses) -> list[str]:
             f"{percent(thresholds.single_margin)}, corrected together after Holm"
         )
     if losses.num_left_out:
-        notes.append(f"{losses.num_left_out} values that are not finite, or 0, are left out")
+        runs = "run is" if losses.num_left_out == 1 else "runs are"
+        notes.append(f"{losses.num_left_out} {runs} left out of a measure: no finite value over 0")
     return notes + _measure_notes(decision)
 
 
@@ -251,10 +252,11 @@ def loss_text(loss: Loss, confidence: float) -> str:
     >>> loss_text(Loss(loss=0.021, interval=interval, num_runs=5), 0.95)
     '2.1% (95%: 1.6 to 2.6%)'
     """
+    told = f"{100 * loss.loss:.1f}%"
     if loss.interval is None:
-        return percent(loss.loss)
+        return told
     ends = f"{100 * loss.interval.low:.1f} to {100 * loss.interval.high:.1f}%"
-    return f"{percent(loss.loss)} ({100 * confidence:g}%: {ends})"
+    return f"{told} ({100 * confidence:g}%: {ends})"
 
 
 def percent(share: float) -> str:

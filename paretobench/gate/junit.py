@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from paretobench.gate.headline import headline
+from paretobench.gate.lost import judge_lost
 from paretobench.gate.markdown_changes import cost_text, meets_text
 from paretobench.gate.text import (
     before_after_text,
     evidence_text,
-    headline,
+    goal_name,
     loss_text,
     measure_label,
     p_text,
@@ -48,7 +50,11 @@ def junit_xml(comparison: Comparison) -> bytes:
     suite = ElementTree.Element("testsuite")
     cases = [
         _frontier_case(comparison),
-        *(_configuration_case(comparison, found) for found in comparison.decision.configurations),
+        *(
+            _configuration_case(comparison, found)
+            for found in comparison.decision.configurations
+            if found.match.is_gating or found.is_regression
+        ),
         *_lost_cases(comparison),
         *_unmatched_cases(comparison),
         *(_operating_point_case(comparison, c) for c in comparison.operating_points),
@@ -121,11 +127,12 @@ def _configuration_case(comparison: Comparison, found: ConfigurationLoss) -> Ele
 
 
 def _lost_cases(comparison: Comparison) -> list[ElementTree.Element]:
-    is_red = comparison.decision.outcome == "regression"
+    decision = comparison.decision
     cases = []
-    for lost in comparison.decision.lost:
+    for lost in decision.lost:
         why = f"valid in the baseline, now {lost.verdict.replace('_', ' ')}: {lost.reason}"
-        if is_red and lost.was_on_frontier:
+        decides = judge_lost([lost], is_advisory=decision.is_advisory).regressions
+        if decision.outcome == "regression" and decides:
             case = _case("lost", lost.label, tag="failure", kind="lost", message=why)
         else:
             case = _case("lost", lost.label, tag="skipped", message=why)
@@ -150,16 +157,19 @@ def _operating_point_case(
         f"best now: {best}; costs: {cost_text(change)}",
         *([change.note] if change.note else []),
     ]
-    if change.still_meets is not False and not (change.still_meets is None and now is None):
-        return _case("operating_point", change.goal, out=lines)
-    missed = change.still_meets is False
-    why = f"{'no longer meets' if missed else 'nothing meets'} {change.limits or 'its objective'}"
+    name = goal_name(comparison, change)
+    is_lost = change.still_meets is False or (change.before is not None and now is None)
+    if change.before is None:
+        why = change.note or "not met in the baseline"
+        return _case("operating_point", name, tag="skipped", message=why, out=lines)
+    if not is_lost:
+        return _case("operating_point", name, out=lines)
+    nothing = "; nothing else meets it" if now is None else ""
+    why = f"no longer meets {change.limits or 'its objective'}{nothing}"
     if comparison.decision.outcome == "regression":
-        return _case(
-            "operating_point", change.goal, tag="failure", kind="sla", message=why, out=lines
-        )
+        return _case("operating_point", name, tag="failure", kind="sla", message=why, out=lines)
     why += "; an operating point does not decide"
-    return _case("operating_point", change.goal, tag="skipped", message=why, out=lines)
+    return _case("operating_point", name, tag="skipped", message=why, out=lines)
 
 
 def _case(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from paretobench.gate.headline import headline
 from paretobench.gate.markdown_changes import change_sections
 from paretobench.gate.text import (
     before_after,
     evidence_text,
-    headline,
     limit_text,
     loss_text,
     measure_label,
@@ -76,17 +76,19 @@ def _verdict_lines(comparison: Comparison) -> list[str]:
 def _configuration_lines(comparison: Comparison) -> list[str]:
     decision, report = comparison.decision, comparison.baseline.report
     lines = ["### Configurations that count", ""]
-    if not decision.configurations:
+    found = [
+        c for c in worst_first(decision.configurations) if c.match.is_gating or c.is_regression
+    ]
+    if not found:
         return [
             *lines,
             "None: no configuration of a frontier, or next to one, is valid in both.",
             "",
         ]
-    found = worst_first(decision.configurations)
     tests = any(p is not None for c in found for p in c.p_values.values())
     header = ["configuration"]
     header += [f"{column_title(metric_of_measure(report, m))}: loss" for m in MEASURES]
-    header += ["Holm p", "alone"] if tests else []
+    header += ["Holm p", ""] if tests else []
     rows = [
         [one_line(c.match.label, limit=_LABEL), *(_cell(c, m) for m in MEASURES)]
         + ([_p_cell(c), "regression" if c.is_regression else ""] if tests else [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.gate.text import share_text, side_names
+from paretobench.gate.text import goal_name, share_text, side_names
 from paretobench.gate.values import Comparison, FrontierMove, OperatingPointChange
 from paretobench.report.markdown_table import table
 from paretobench.report.settings_text import configuration_label
@@ -41,8 +41,10 @@ def cost_text(change: OperatingPointChange) -> str:
 
 def meets_text(change: OperatingPointChange) -> str:
     """Return whether an operating point still keeps its limits."""
+    if change.before is None:
+        return MISSING
     if change.still_meets is None:
-        return "not known"
+        return "not shown"
     if not change.limits:
         return "no limit"
     return "yes" if change.still_meets else "NO"
@@ -63,7 +65,7 @@ def _operating_point_lines(comparison: Comparison) -> list[str]:
 
     rows = [
         [
-            one_line(f"{c.goal}{f' ({c.limits})' if c.limits else ''}", limit=_LABEL),
+            one_line(_goal(comparison, c), limit=_LABEL),
             at(c.before, c.objective),
             MISSING if c.same_now is None else with_unit(
                 c.objective, c.same_now.figures.get(c.objective)
@@ -79,6 +81,11 @@ def _operating_point_lines(comparison: Comparison) -> list[str]:
     if not any(row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]
     return _section("Operating points", header, rows, len(changes))
+
+
+def _goal(comparison: Comparison, change: OperatingPointChange) -> str:
+    limits = f" ({change.limits})" if change.limits else ""
+    return f"{goal_name(comparison, change)}{limits}"
 
 
 def _hypervolume_lines(comparison: Comparison) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.frontier import curve_of
 from paretobench.core.metrics import axis_label
+from paretobench.gate.headline import headline
 from paretobench.gate.picture_labels import add_labels, draw_limits, legend_entries
 from paretobench.gate.picture_panel import (
     Curve,
@@ -17,7 +18,7 @@ from paretobench.gate.picture_panel import (
     draw_matches,
     place_of,
 )
-from paretobench.gate.text import evidence_text, headline, side_names
+from paretobench.gate.text import evidence_text, side_names
 from paretobench.gate.values import Comparison, Match
 from paretobench.report.figures.canvas import INK, MUTED, new_figure, render, style
 from paretobench.report.figures.encoding import side_legend
@@ -43,10 +44,11 @@ def draw_comparison(comparison: Comparison) -> bytes:
     has a frontier it says so.
     """
     with style():
-        return render(_draw(comparison))
+        return render(comparison_figure(comparison))
 
 
-def _draw(comparison: Comparison) -> Figure:
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Return the picture, to be rendered in the package's style."""
     curves = _curves(comparison)
     shown = curves[:_MAX_PANELS]
     columns = _COLUMNS[max(1, len(shown))]
@@ -102,7 +104,8 @@ def _panel(axes: Axes, comparison: Comparison, of: CurvePair) -> Panel:
     fronts = {c.settings.configuration_id for c in (*before, *after)}
     drawn = [*before, *after]
     for match in matches:
-        if match.is_gating or match.before.settings.configuration_id in fronts:
+        ids = {c.settings.configuration_id for c in (match.before, match.after)}
+        if match.is_gating or ids & fronts:
             drawn += [match.before, match.after]
     places = [place for c in drawn if (place := place_of(report, c)) is not None]
     limits = [
@@ -178,7 +181,7 @@ def _say_nothing(axes: Axes, comparison: Comparison) -> None:
         "Neither run has a valid configuration.",
         one_line(comparison.decision.reason, limit=300),
     )
-    look = {"ha": "center", "transform": axes.transAxes}
+    look: dict[str, Any] = {"ha": "center", "transform": axes.transAxes}
     axes.text(0.5, 0.6, "Nothing to draw", weight="bold", size=13, color=INK, **look)
     text = textwrap.fill(" ".join(lines), 60)
     axes.text(0.5, 0.55, text, va="top", color=MUTED, **look)

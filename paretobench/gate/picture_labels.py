@@ -21,6 +21,7 @@ from paretobench.gate.picture_panel import (
     plane_loss,
 )
 from paretobench.gate.text import (
+    goal_name,
     limit_text,
     loss_text,
     measure_label,
@@ -165,7 +166,7 @@ def _points(comparison: Comparison) -> list[Line2D]:
     for change in changes:
         cost = "nothing does it" if change.best_now is None else cost_text(change)
         met = "" if change.still_meets is not False else "SLA missed; best now "
-        text = _wrapped(f"{one_line(change.goal, limit=30)}: {met}{cost}")
+        text = _wrapped(f"{one_line(goal_name(comparison, change), limit=30)}: {met}{cost}")
         handles.append(legend_mark(text, marker=""))
     return handles
 
@@ -173,17 +174,25 @@ def _points(comparison: Comparison) -> list[Line2D]:
 def _limits(panel: Panel) -> dict[float, str]:
     """Return each limit on the latency objective, with the goals that set it and what became."""
     report, latency = panel.report, panel.report.latency
-    met = {change.goal: change.still_meets for change in panel.comparison.operating_points}
+    met: dict[str, list[bool | None]] = {}
+    for change in panel.comparison.operating_points:
+        met.setdefault(change.goal, []).append(change.still_meets)
     by_limit: dict[float, list[str]] = {}
     for goal in goals(report.run):
         if latency in goal.subject_to:
-            state = {True: ", still met", False: ", NO LONGER MET"}.get(met.get(goal.name), "")  # type: ignore[arg-type]
+            state = _state(met.get(goal.name, []))
             name = one_line(goal.name, limit=24)
             by_limit.setdefault(goal.subject_to[latency], []).append(f"{name}{state}")
     return {
         limit: f"{short_label(latency)} ≤ {with_unit(latency, limit)} ({'; '.join(names[:2])})"
         for limit, names in sorted(by_limit.items())[:_MAX_LIMITS]
     }
+
+
+def _state(met: Sequence[bool | None]) -> str:
+    if False in met:
+        return ", NO LONGER MET"
+    return ", still met" if met and all(met) else ""
 
 
 def _mark(panel: Panel, placer: LabelPlacer, configuration: Configuration, *, is_new: bool) -> None:
@@ -239,7 +248,7 @@ def _write_losses(panel: Panel, placer: LabelPlacer, names: dict[str, str], said
 
 
 def _write_batch_sizes(panel: Panel, placer: LabelPlacer) -> None:
-    look = {"fontsize": 8.5, "color": INK, "zorder": 6}
+    look: dict[str, Any] = {"fontsize": 8.5, "color": INK, "zorder": 6}
     said: list[tuple[str, float, float]] = []
     for configuration in (*panel.after, *panel.before):
         place = panel.place(configuration)

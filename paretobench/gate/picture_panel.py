@@ -131,10 +131,10 @@ def _ends(comparison: Comparison, match: Match, measure: Measure) -> tuple[float
 def plane_loss(comparison: Comparison, match: Match) -> float | None:
     """Return how much worse a configuration stands in the plane: the mean over both objectives."""
     report = comparison.baseline.report
-    places = place_of(report, match.before), place_of(report, match.after)
-    if places[0] is None or places[1] is None or min(*places[0], *places[1]) <= 0:
+    old, new = place_of(report, match.before), place_of(report, match.after)
+    if old is None or new is None or min(*old, *new) <= 0:
         return None
-    (x0, y0), (x1, y1) = places
+    (x0, y0), (x1, y1) = old, new
     return math.expm1((math.log(x0 / x1) + math.log(y1 / y0)) / 2)
 
 
@@ -197,7 +197,8 @@ def draw_matches(panel: Panel, placer: LabelPlacer) -> None:
 def _along(old: tuple[float, float], new: tuple[float, float]) -> tuple[list[float], list[float]]:
     # a slanting line, in pieces: labels keep off the box around each
     shares = [i / _NUM_PIECES for i in range(_NUM_PIECES + 1)]
-    return tuple([a + (b - a) * s for s in shares] for a, b in zip(old, new, strict=True))  # type: ignore[return-value]
+    (x0, y0), (x1, y1) = old, new
+    return [x0 + (x1 - x0) * s for s in shares], [y0 + (y1 - y0) * s for s in shares]
 
 
 def _draw_match(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from paretobench.core.metrics import qualified, split_name
+from paretobench.gate.matching import measures_of
 from paretobench.gate.values import (
     MEASURES,
     Comparison,
@@ -14,6 +14,7 @@ from paretobench.gate.values import (
     Loss,
     Match,
     Measure,
+    OperatingPointChange,
     Outcome,
 )
 from paretobench.report.model import Report
@@ -24,7 +25,6 @@ OUTCOMES: dict[Outcome, str] = {
     "regression": "Regression",
     "inconclusive": "Inconclusive",
 }
-_STATISTIC: dict[Measure, str] = {"p50_latency": "p50", "p95_latency": "p95"}
 
 
 def share_text(share: float) -> str:
@@ -33,7 +33,7 @@ def share_text(share: float) -> str:
     >>> [share_text(s) for s in (0.002, -0.0312, 0.304, -0.0001)]
     ['0.2%', '−3.1%', '30%', '0.0%']
     """
-    return f"{_percent(share)}%"
+    return f"{_percents(share)[0]}%"
 
 
 def limit_text(share: float) -> str:
@@ -53,15 +53,13 @@ def loss_text(loss: Loss | None) -> str:
     """
     if loss is None:
         return "no figure in common"
-    sign = -1.0 if loss.loss < 0 else 1.0
-    size = share_text(abs(loss.loss))
-    said = "no difference" if size == "0.0%" else f"{size} {'worse' if sign > 0 else 'better'}"
-    if size == "0.0%":
-        sign = 1.0
-    if loss.interval is None:
-        return f"{said} (no interval)"
-    low, high = sorted((sign * loss.interval.low, sign * loss.interval.high))
-    return f"{said} ({_percent(low)} to {_percent(high)}%)"
+    ends = [] if loss.interval is None else [loss.interval.low, loss.interval.high]
+    size, *_ = _percents(abs(loss.loss), *ends)
+    is_none = float(size) == 0
+    sign = -1.0 if loss.loss < 0 and not is_none else 1.0
+    _, *shown = _percents(abs(loss.loss), *sorted(sign * end for end in ends))
+    word = "no difference" if is_none else f"{size}% {'worse' if sign > 0 else 'better'}"
+    return f"{word} ({' to '.join(shown)}%)" if shown else f"{word} (no interval)"
 
 
 def signed_loss(loss: Loss | None) -> str:
@@ -72,20 +70,9 @@ def signed_loss(loss: Loss | None) -> str:
     """
     if loss is None:
         return MISSING
-    value = _signed(loss.loss)
-    if loss.interval is None:
-        return f"{value}%"
-    return f"{value}% ({_signed(loss.interval.low)} to {_signed(loss.interval.high)})"
-
-
-def headline(comparison: Comparison) -> str:
-    """Return the verdict with its figure on one line, short enough for a title.
-
-    A regression is said to be overall, of one configuration, or of one that was lost.
-    """
-    decision = comparison.decision
-    word = f"{OUTCOMES[decision.outcome]}{' (advisory)' if decision.is_advisory else ''}"
-    return f"{word}: {_found(comparison)}"
+    ends = [] if loss.interval is None else [loss.interval.low, loss.interval.high]
+    value, *shown = _percents(loss.loss, *ends, signed=True)
+    return f"{value}% ({' to '.join(shown)})" if shown else f"{value}%"
 
 
 def thresholds_text(decision: Decision) -> str:
@@ -108,17 +95,12 @@ def thresholds_text(decision: Decision) -> str:
 def evidence_text(decision: Decision) -> str:
     """Return what the verdict rests on: `5 pairs, 8 configurations`."""
     pairs = plural(decision.num_pairs, "pair") if decision.num_pairs > 1 else "one run each"
-    return f"{pairs}, {plural(len(decision.configurations), 'configuration')}"
+    return f"{pairs}, {plural(len(counting(decision)), 'configuration')}"
 
 
 def metric_of_measure(report: Report, measure: Measure) -> str:
-    """Return the figure that a measure is: the throughput objective, or a percentile of what the
-    latency objective measures, of the same class."""
-    if measure == "throughput":
-        return report.throughput
-    class_name, base = split_name(report.latency)
-    name = f"{_STATISTIC[measure]}_{base.partition('_')[2]}"
-    return name if class_name is None else qualified(class_name, name)
+    """Return the figure that a measure is of."""
+    return measures_of(report.throughput, report.latency)[measure]
 
 
 def measure_label(report: Report, measure: Measure) -> str:
@@ -159,6 +141,11 @@ def worst_first(found: Iterable[ConfigurationLoss]) -> list[ConfigurationLoss]:
     return sorted(found, key=lambda c: (not c.is_regression, -_largest(c)))
 
 
+def counting(decision: Decision) -> list[ConfigurationLoss]:
+    """Return the configurations that the overall loss is the mean of, the worst first."""
+    return [c for c in worst_first(decision.configurations) if c.match.is_gating]
+
+
 def regressions(decision: Decision) -> list[ConfigurationLoss]:
     """Return the configurations that regressed by themselves, the worst first."""
     return [c for c in worst_first(decision.configurations) if c.is_regression]
@@ -172,6 +159,14 @@ def side_names(comparison: Comparison) -> tuple[str, str]:
         if names[0] != names[1]:
             return one_line(names[0], limit=60), one_line(names[1], limit=60)
     return "baseline", "candidate"
+
+
+def goal_name(comparison: Comparison, change: OperatingPointChange) -> str:
+    """Return an operating point's name, with the workload where several were measured."""
+    chosen = change.before or change.same_now or change.best_now
+    if chosen is None or len(comparison.baseline.report.workloads) < 2:
+        return one_line(change.goal)
+    return one_line(f"{change.goal} [{chosen.settings.workload}]")
 
 
 def p_text(p: float | None) -> str:
@@ -199,68 +194,22 @@ def short_names(labels: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _found(comparison: Comparison) -> str:
-    decision = comparison.decision
-    overall = decision.overall
-    if decision.outcome == "inconclusive":
-        if overall is None:
-            return one_line(decision.reason, limit=120)
-        more = decision.more_pairs
-        return loss_text(overall) + (
-            f"; about {plural(more, 'more pair')} to decide" if more else ""
-        )
-    if decision.outcome == "pass" or _overall_decides(decision):
-        return loss_text(overall)
-    alone = regressions(decision)
-    if alone:
-        return _of_one(comparison, alone)
-    if decision.lost and not comparison.matches:
-        return f"none of {plural(len(decision.lost), 'configuration')} is valid any more"
-    if decision.lost:
-        lost = max(decision.lost, key=lambda found: found.was_on_frontier)
-        name = one_line(lost.label, limit=60)
-        others = _and_more(len(decision.lost) - 1)
-        verb = "are" if others else "is"
-        return f"{name}{others} {verb} no longer valid ({lost.verdict.replace('_', ' ')})"
-    return one_line(decision.reason, limit=120) if overall is None else loss_text(overall)
-
-
-def _of_one(comparison: Comparison, alone: Sequence[ConfigurationLoss]) -> str:
-    first = worst(alone[0])
-    name = one_line(alone[0].match.label, limit=60) + _and_more(len(alone) - 1)
-    if first is None:
-        return name
-    measure, loss = first
-    return f"{name}: {measure_label(comparison.baseline.report, measure)} {loss_text(loss)}"
-
-
-def _and_more(count: int) -> str:
-    return f" and {count} more" if count else ""
-
-
-def _overall_decides(decision: Decision) -> bool:
-    overall, limits = decision.overall, decision.thresholds
-    if overall is None:
-        return False
-    limit = limits.advisory if decision.is_advisory else limits.max_loss
-    return (overall.loss if overall.interval is None else overall.interval.low) > limit
-
-
 def _largest(found: ConfigurationLoss) -> float:
     return max((loss.loss for loss in found.losses.values()), default=-math.inf)
 
 
-def _percent(share: float) -> str:
+def _percents(*shares: float, signed: bool = False) -> list[str]:
+    """Return shares in percent, all with as many digits: one decimal while all are below 20%."""
+    decimals = 1 if all(abs(share) < 0.2 for share in shares) else 0
+    return [_percent(share, decimals, signed=signed) for share in shares]
+
+
+def _percent(share: float, decimals: int, *, signed: bool) -> str:
     if not math.isfinite(share):
         return number(share)
-    percent = 100 * share
-    text = f"{percent:.1f}" if abs(percent) < 9.95 else f"{percent:.0f}"
-    return "0.0" if text == "-0.0" else text.replace("-", "−")
-
-
-def _signed(share: float) -> str:
-    text = _percent(share)
-    return text if text.startswith("−") or text == "0.0" else f"+{text}"
+    text = f"{100 * share:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+    digits = text.lstrip("+−")
+    return digits if float(digits) == 0 else text
 
 
 def _mean(values: Sequence[float]) -> float | None:

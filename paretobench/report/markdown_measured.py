@@ -26,6 +26,7 @@ from paretobench.report.settings_text import policy_label
 from paretobench.report.text import MISSING, joined, markdown, number, plural, wait_label
 
 _GIB = 2**30
+_BY_PILOT = "measured by a pilot in a closed loop"
 _APART = (
     "model",
     "device",
@@ -291,6 +292,6 @@ def _load_lines(report: Report) -> list[str]:
     ]
     if pilots:
         replayed = section(report.run.manifest, "like").get("name")
-        by = f"by the run {markdown(str(replayed))}" if replayed else "by a pilot in a closed loop"
-        lines += ["", f"Capacity, measured {by}: {joined(pilots)}."]
+        by = f"taken from the run {markdown(str(replayed))}" if replayed else _BY_PILOT
+        lines += ["", f"Capacity, {by}: {joined(pilots)}."]
     return lines

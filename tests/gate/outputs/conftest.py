@@ -182,6 +182,14 @@ def _loss(log_ratios: np.ndarray, *, of_throughput: bool = False) -> Loss:
     return Loss(loss=math.expm1(mean), interval=interval, num_runs=n)
 
 
+def _p_value(log_ratios: np.ndarray, margin: float) -> float | None:
+    n = len(log_ratios)
+    if n < 2:
+        return None
+    error = max(float(np.std(log_ratios, ddof=1)), 1e-12) / math.sqrt(n)
+    return float(stats.t.sf((np.mean(log_ratios) - math.log1p(margin)) / error, n - 1))
+
+
 def _decide(matches: tuple[Match, ...], lost: tuple[Lost, ...], pairs: int) -> Decision:
     limits = Thresholds()
     gating = [m for m in matches if m.is_gating]
@@ -197,12 +205,7 @@ def _decide(matches: tuple[Match, ...], lost: tuple[Lost, ...], pairs: int) -> D
     for m in gating:
         own = {measure: _loss(r) for measure, r in ratios[m.key].items()}
         p_values: dict[Any, float | None] = {
-            measure: float(
-                stats.ttest_1samp(r, math.log1p(limits.single_margin), alternative="greater").pvalue
-            )
-            if pairs > 1
-            else None
-            for measure, r in ratios[m.key].items()
+            measure: _p_value(r, limits.single_margin) for measure, r in ratios[m.key].items()
         }
         shown = any(p is not None and p < 0.05 / 3 / len(gating) for p in p_values.values())
         losses.append(
@@ -274,6 +277,34 @@ def _moves(base: Report, other: Report, why: str) -> list[FrontierMove]:
         for c in other.frontier
         if c.settings.configuration_id not in front
     ]
+
+
+def relabelled(comparison: Comparison, label: str, *, times: int = 1) -> Comparison:
+    """Return the comparison with a label in place of every one, and `times` as many of each."""
+    decision = comparison.decision
+    found = tuple(replace(c, match=replace(c.match, label=label)) for c in decision.configurations)
+    return replace(
+        comparison,
+        decision=replace(decision, configurations=found * times, reason=label, notes=(label,)),
+        matches=tuple(replace(m, label=label) for m in comparison.matches) * times,
+        unmatched=(Unmatched(side="candidate", label=label, why=label),) * times,
+        joined=(FrontierMove(label=label, why=label),) * times,
+        operating_points=tuple(
+            replace(c, goal=label, limits=label, note=label) for c in comparison.operating_points
+        )
+        * times,
+    )
+
+
+@pytest.fixture
+def with_labels() -> Callable[..., Comparison]:
+    return relabelled
+
+
+@pytest.fixture
+def slower() -> Callable[[float], Change]:
+    """Return a change by a share: 0.05 is 5% less throughput and 5% more latency."""
+    return by
 
 
 @pytest.fixture
