@@ -127,7 +127,9 @@ def _left_out(comparison: Comparison) -> Sequence[Finding]:
     ]
     if comparison.unmatched:
         count = plural(len(comparison.unmatched), "configuration")
-        found.insert(0, ("notice", "Not compared", f"{count} without a counterpart."))
+        found.insert(
+            0, ("notice", "Not compared", f"{count} left out: not valid, or in one run alone.")
+        )
     return found
 
 

@@ -31,14 +31,15 @@ _MAX_NOTES = 20
 _LABEL = 160  # characters
 
 
-def comparison_markdown(comparison: Comparison) -> str:
-    """Return the verdict first, then what shows it.
+def comparison_markdown(comparison: Comparison, *, picture: str | None = None) -> str:
+    """Return the verdict first, then what shows it; `picture` is shown where it lies beside it.
 
     Nothing in it acts as markup that comes from a scenario, and long lists are cut and say so: it
     stays far below the 1 MiB that GitHub allows a step's summary.
     """
     lines = [
         *_verdict_lines(comparison),
+        *([f"![Both frontiers, and arrows from old to new]({picture})", ""] if picture else []),
         *_configuration_lines(comparison),
         *change_sections(comparison),
         *_note_lines(comparison),

@@ -150,7 +150,7 @@ def _unmatched_lines(comparison: Comparison) -> list[str]:
         ]
         for u in found[:_MAX_ROWS]
     ]
-    title = f"Left out: {plural(len(found), 'configuration')} without a counterpart"
+    title = f"Left out: {plural(len(found), 'configuration')}"
     return _section(title, ["configuration", "stands in", "why"], rows, len(found))
 
 

@@ -80,7 +80,7 @@ def add_labels(panel: Panel, placer: LabelPlacer, limits: dict[float, str]) -> N
                 said.add(move.label)
     _write_losses(panel, placer, names, said)
     for limit, text in limits.items():
-        placer.on_level(text, limit, fontsize=8.5, color=SLA_COLOUR, zorder=6)
+        placer.on_level(text, limit, fontsize=8.5, color=SLA_COLOUR, **_halo())
     placer.in_corner("better ↘", fontsize=9.5, color="#5f6368", style="italic")
     _write_batch_sizes(panel, placer)
 
@@ -214,7 +214,7 @@ def _write(
     panel: Panel, placer: LabelPlacer, configuration: Configuration, text: str, colour: str
 ) -> bool:
     place = panel.place(configuration)
-    look: dict[str, Any] = {"fontsize": 8.5, "weight": "bold", "color": colour, "zorder": 6}
+    look: dict[str, Any] = {"fontsize": 8.5, "weight": "bold", "color": colour, **_halo()}
     return place is not None and placer.at_point(text, *place, **look)
 
 
@@ -248,7 +248,7 @@ def _write_losses(panel: Panel, placer: LabelPlacer, names: dict[str, str], said
 
 
 def _write_batch_sizes(panel: Panel, placer: LabelPlacer) -> None:
-    look: dict[str, Any] = {"fontsize": 8.5, "color": INK, "zorder": 6}
+    look: dict[str, Any] = {"fontsize": 8.5, "color": INK, **_halo()}
     said: list[tuple[str, float, float]] = []
     for configuration in (*panel.after, *panel.before):
         place = panel.place(configuration)
@@ -268,6 +268,13 @@ def _short_names(panel: Panel) -> dict[str, str]:
         *panel.moved(panel.comparison.left, "before"),
     ]
     return short_names(list(dict.fromkeys([*labels, *(move.label for move, _ in found)])))
+
+
+def _halo() -> dict[str, Any]:
+    # where no place is free of lines, the letters stand before them
+    from matplotlib.patheffects import withStroke
+
+    return {"zorder": 6, "path_effects": [withStroke(linewidth=2.5, foreground="white")]}
 
 
 def _wrapped(text: str) -> str:

@@ -86,9 +86,10 @@ def thresholds_text(decision: Decision) -> str:
         )
     return (
         f"Regression: the lower {level} bound of the overall loss is above "
-        f"{limit_text(limits.max_loss)}, or one configuration is shown (Holm-corrected) to have "
-        f"lost more than {limit_text(limits.single_margin)}. Pass: the upper bound is below "
-        f"{limit_text(limits.pass_below)}. Otherwise inconclusive."
+        f"{limit_text(limits.max_loss)}, that of one measure is (Holm-corrected), one configuration "
+        f"is shown (Holm-corrected) to have lost more than {limit_text(limits.single_margin)}, or "
+        f"one is lost. Pass: the upper bound is below {limit_text(limits.pass_below)}. Otherwise "
+        "inconclusive."
     )
 
 

@@ -76,6 +76,13 @@ def reproduce_lines(report: Report) -> list[str]:
     fitted_from = system(run).get("fitted_from")
     steps = f" --steps-from {shlex.quote(str(fitted_from))}" if fitted_from else ""
     digits = commit(run)
+    measure = [
+        'python -c \'import json, sys; json.dump(json.load(open(sys.argv[1]))["scenario"], '
+        f"sys.stdout)' {folder}/manifest.json > scenario.yaml",
+        f"paretobench {verb} scenario.yaml{steps} --output-dir {again}",
+    ]
+    if section(run.manifest, "like"):  # its trials are not those that its scenario plans
+        measure = [f"paretobench {verb} --like {folder}{steps} --output-dir {again}"]
     return [
         f"With paretobench {markdown(str(run.manifest.get('paretobench_version') or __version__))}"
         f"{f' at commit {markdown(digits)}' if digits else ''}, from the folder above this one. "
@@ -83,9 +90,7 @@ def reproduce_lines(report: Report) -> list[str]:
         f"(hash `{markdown(str(run.manifest.get('scenario_hash') or MISSING))}`):",
         "",
         "```sh",
-        'python -c \'import json, sys; json.dump(json.load(open(sys.argv[1]))["scenario"], '
-        f"sys.stdout)' {folder}/manifest.json > scenario.yaml",
-        f"paretobench {verb} scenario.yaml{steps} --output-dir {again}",
+        *measure,
         "```",
     ]
 

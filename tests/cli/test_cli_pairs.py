@@ -210,7 +210,9 @@ def test_like_takes_no_option_that_changes_the_loads(
     assert f"--like replays the loads of run, found {option[0]} beside it" in result.err
 
 
-def test_a_replay_on_the_command_line(run: Run, scenario_file: Path, tmp_path: Path) -> None:
+def test_a_replay_on_the_command_line(
+    run: Run, scenario_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run("simulate", scenario_file, "--output-dir", "run").code in (0, 3)
     text = scenario_file.read_text().replace("[1, 4]", "[4, 8]")
     scenario_file.write_text(text)
@@ -220,7 +222,12 @@ def test_a_replay_on_the_command_line(run: Run, scenario_file: Path, tmp_path: P
     assert "--repeats is not used" in result.err
     manifest = json.loads(Path("results/small-simulated-like/manifest.json").read_text())
     assert len(manifest["trials"]) == 4
-    assert "the run small" in Path("results/small-simulated-like/report.md").read_text()
+    report = Path("results/small-simulated-like/report.md").read_text()
+    assert "its loads and schedules" in report
+    again = next(line for line in report.splitlines() if line.startswith("paretobench simulate"))
+    monkeypatch.chdir("results")
+    assert run(*again.split()[1:]).code in (0, 3)
+    monkeypatch.chdir(tmp_path)
     assert "found neither" in run("simulate").err
     assert run("sweep", scenario_file, "--like", "run").code == 2
     assert run("sweep", "--like", tmp_path / "none").code == 2

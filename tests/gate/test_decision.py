@@ -196,13 +196,17 @@ def test_units_and_the_order_of_configurations_and_rounds_change_nothing() -> No
         )
 
 
-def test_holm_is_bonferroni_for_one_test_and_never_lets_a_larger_p_become_smaller() -> None:
-    p_values = np.random.default_rng(6).uniform(0, 0.3, 20)
-    corrected = np.array(holm(p_values.tolist()), dtype=float)
-    order = np.argsort(p_values)
-    assert (np.diff(corrected[order]) >= 0).all()
-    assert corrected[order[0]] == pytest.approx(min(1, 20 * p_values.min()))
-    assert corrected[order[-1]] >= p_values.max()
+def test_holms_p_values_reject_what_his_procedure_step_by_step_rejects() -> None:
+    p_values = [0.004, 0.2, 0.011, 0.03, 0.012, 0.0249]
+    corrected = np.array(holm(p_values), dtype=float)
+    for alpha in np.linspace(0.001, 0.3, 300):
+        rejected = 0
+        for step, p in enumerate(sorted(p_values)):
+            if p > alpha / (len(p_values) - step):
+                break
+            rejected += 1
+        assert (corrected <= alpha).sum() == rejected
+        assert set(np.argsort(p_values)[:rejected]) == set(np.flatnonzero(corrected <= alpha))
 
 
 @pytest.mark.parametrize(

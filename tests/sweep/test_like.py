@@ -134,9 +134,13 @@ def test_another_system_serves_the_same_requests(baseline: Path, tmp_path: Path)
 
 
 def test_no_pilot_is_run_and_nothing_is_chosen_anew(baseline: Path, tmp_path: Path) -> None:
-    run = open_run(baseline)
-    precise = {"requests": 40, "precision": {"throughput": 1e-6}, "max_repeats": 5}
-    scenario = scenario_from_mapping({**DATA, "runner": SLOWER, "measure": precise})
+    def explored(manifest: dict[str, Any]) -> None:
+        """Leave out what was measured again, and ask for more precision than there is."""
+        manifest["trials"] = [e for e in manifest["trials"] if e["stage"] == "explore"]
+        manifest["scenario"]["measure"] |= {"precision": {"throughput": 1e-6}, "max_repeats": 5}
+
+    run = open_run(rewritten(baseline, tmp_path / "run", explored))
+    scenario = scenario_from_mapping({**DATA, "runner": SLOWER})
     like = plan_like(run, scenario, seed=None, simulated=True)
     served = sweep(tmp_path / "like", like.scenario, like)
     assert [t.repeat for t in served if t.repeat < 0] == []  # -1 is a pilot's
@@ -180,6 +184,16 @@ def test_a_run_of_another_version_is_found_by_its_labels(baseline: Path, tmp_pat
     old = rewritten(baseline, tmp_path / "old", of_before)
     replay(old, tmp_path / "like", {})
     assert [asked(f) for f in settings(tmp_path / "like")] == [asked(f) for f in settings(baseline)]
+
+
+def test_the_seeds_are_those_that_the_run_recorded(baseline: Path, tmp_path: Path) -> None:
+    def drawn_otherwise(manifest: dict[str, Any]) -> None:
+        for number, entry in enumerate(manifest["trials"]):
+            entry["seed"] = 1000 + number
+
+    run = open_run(rewritten(baseline, tmp_path / "run", drawn_otherwise))
+    like = plan_like(run, scenario_from_mapping(DATA), seed=None, simulated=True)
+    assert [t.seed for t in like.trials] == [*range(1000, 1000 + len(run.manifest["trials"]))]
 
 
 def test_a_trace_is_the_file_that_lies_here(tmp_path: Path) -> None:

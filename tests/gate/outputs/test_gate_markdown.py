@@ -26,6 +26,12 @@ def test_the_verdict_is_the_first_line_with_its_figures_and_then_the_thresholds(
     assert "upper bound is below 3%" in lines[4]
 
 
+def test_the_picture_stands_under_the_verdict_only_where_it_lies_beside_the_text(compared):
+    comparison = compared(**FEW)
+    assert "](compare.png)" in comparison_markdown(comparison, picture="compare.png")
+    assert "![" not in comparison_markdown(comparison)
+
+
 def test_what_is_better_is_said_with_the_ends_of_its_interval_turned(compared):
     text = comparison_markdown(compared(**FEW, outcome="pass", overall=loss(-0.05, -0.07, -0.03)))
     assert text.startswith("**No regression: 5.0% better (3.0 to 7.0%)**")
