@@ -67,11 +67,7 @@ def _by_number(folder: Path) -> tuple[int, str]:
 
 def _read(name: SideName, path: Path, folders: dict[str, Path]) -> SideRuns:
     runs = tuple(open_run(folder) for folder in folders.values())
-    if len(runs) == 1:
-        report = assemble(runs[0])
-        points: tuple[tuple[Point, ...], ...] = (report.points,)
-    else:
-        points = tuple(tuple(load_points(run)) for run in runs)
-        report = assemble(runs[0], [point for of_run in points for point in of_run])
+    points = tuple(tuple(load_points(run)) for run in runs)  # none is left out in silence
+    report = assemble(runs[0], [point for of_run in points for point in of_run])
     side = Side(name=name, path=path, runs=runs, report=report)
     return SideRuns(side=side, names=tuple(folders), points=points)

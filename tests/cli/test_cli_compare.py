@@ -214,3 +214,15 @@ def test_pairs_are_measured_and_compared(
         "seed": 7,
     }
     assert (tmp_path / "out" / "compare.md").is_file()
+
+
+def test_a_damaged_raw_file_is_named_and_nothing_is_decided_without_it(
+    run: Run, pairs: Path, tmp_path: Path
+) -> None:
+    candidate = Path(shutil.copytree(pairs / "same" / "pair-1", tmp_path / "same"))
+    damaged = next(candidate.glob("trials/*/requests.parquet"))
+    damaged.write_bytes(b"no parquet")
+    result = run("compare", pairs / "before" / "pair-1", candidate)
+    assert result.code == 2
+    assert damaged.parent.name in result.err
+    assert not (candidate / "compare").exists()
