@@ -222,7 +222,8 @@ def test_a_damaged_raw_file_is_named_and_nothing_is_decided_without_it(
     candidate = Path(shutil.copytree(pairs / "same" / "pair-1", tmp_path / "same"))
     damaged = next(candidate.glob("trials/*/requests.parquet"))
     damaged.write_bytes(b"no parquet")
-    result = run("compare", pairs / "before" / "pair-1", candidate)
+    out = tmp_path / "out"
+    result = run("compare", pairs / "before" / "pair-1", candidate, "--output-dir", out)
     assert result.code == 2
     assert damaged.parent.name in result.err
-    assert not (candidate / "compare").exists()
+    assert not out.exists()
