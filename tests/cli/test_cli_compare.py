@@ -227,3 +227,12 @@ def test_a_damaged_raw_file_is_named_and_nothing_is_decided_without_it(
     assert result.code == 2
     assert damaged.parent.name in result.err
     assert not out.exists()
+
+
+def test_another_schema_version_is_not_comparable(run: Run, pairs: Path, tmp_path: Path) -> None:
+    candidate = Path(shutil.copytree(pairs / "same" / "pair-1", tmp_path / "same"))
+    manifest = json.loads((candidate / "manifest.json").read_text())
+    (candidate / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 99}))
+    result = run("compare", pairs / "before" / "pair-1", candidate)
+    assert result.code == 4
+    assert f"99 in {candidate}" in result.err
