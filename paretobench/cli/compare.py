@@ -52,7 +52,10 @@ def compare(
     ] = 15.0,
     output_dir: Annotated[
         Path | None,
-        typer.Option(help="Where compare.png and compare.md go. [default: CANDIDATE/compare]"),
+        typer.Option(
+            help="Where compare.png and compare.md go. [default: CANDIDATE/compare, with "
+            "--run-pairs results/pairs]"
+        ),
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     annotate: Annotated[

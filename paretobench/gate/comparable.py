@@ -13,7 +13,7 @@ from paretobench.gate.facts import ALLOWANCES, Fact, facts_of
 from paretobench.gate.identity import by_key, load_text, tells_variants, variants_of
 from paretobench.gate.sides import SideRuns
 from paretobench.gate.values import Difference
-from paretobench.report.manifest import scenario, section, systems, workload_facts
+from paretobench.report.manifest import is_simulated, scenario, section, systems, workload_facts
 from paretobench.report.text import joined
 from paretobench.results.reader import RunFolder
 
@@ -38,23 +38,31 @@ def check_comparable(
     contents = _contents_that_differ(before, after)
     if refused or contents:
         raise NotComparableError(_refusal(before, after, refused, contents))
-    return tuple(d for d, _ in found), tuple(_unknown_text(unknown))
+    return tuple(d for d, _ in found), (*_unknown_text(unknown), *_other_card(before, after))
 
 
 def _facts_that_differ(
     before: SideRuns, after: SideRuns, unknown: dict[str, None]
 ) -> Iterator[tuple[str, Fact, Fact]]:
-    """Yield what is not the same in the first run of each side; `unknown` gains what one lacks."""
-    for mine, other in _variants_in_both(before, after):
+    """Yield what is not the same in the first run of each side; `unknown` gains what one lacks.
+
+    What differs alike in every variant is told once.
+    """
+    differ: dict[str, list[tuple[str | None, Fact, Fact]]] = {}
+    variants = _variants_in_both(before, after)
+    for mine, other in variants:
         left = facts_of(before.side.runs[0], mine)
         right = facts_of(after.side.runs[0], other)
-        several = tells_variants(before, after)
-        for what in left.keys() | right.keys():
-            if what not in left or what not in right:
-                unknown.setdefault(what)
+        unknown |= dict.fromkeys(left.keys() ^ right.keys())
         for what in left:
             if what in right and left[what].value != right[what].value:
-                yield f"{what} of {mine}" if several else what, left[what], right[what]
+                differ.setdefault(what, []).append((mine, left[what], right[what]))
+    for what, entries in differ.items():
+        _, left_fact, right_fact = entries[0]
+        if len(entries) == len(variants) and len({e[1:] for e in entries}) == 1:
+            yield what, left_fact, right_fact
+        else:
+            yield from ((f"{what} of {mine}", fact, other) for mine, fact, other in entries)
 
 
 def _variants_in_both(before: SideRuns, after: SideRuns) -> list[tuple[str | None, str | None]]:
@@ -182,11 +190,13 @@ def _refusal(
         )
     for what, mine, other in contents:
         lines.append(f"  {what}: {mine} in the baseline, {other} in the candidate")
-    return "\n".join([*lines, *_remedies(baseline, refused, contents)])
+    command = "simulate" if is_simulated(before.side.runs[0]) else "sweep"
+    again = f"paretobench {command} SCENARIO --like {before.side.runs[0].path}"
+    return "\n".join([*lines, *_remedies(again, refused, contents)])
 
 
 def _remedies(
-    baseline: object,
+    again: str,
     refused: Sequence[tuple[Difference, Fact]],
     contents: Sequence[tuple[str, str, str]],
 ) -> list[str]:
@@ -194,10 +204,7 @@ def _remedies(
     always = [d.what for d, f in refused if f.allowance is None]
     remedies = []
     if contents:
-        remedies.append(
-            "Serve what the baseline served, at its rates: "
-            f"paretobench sweep SCENARIO --like {baseline}"
-        )
+        remedies.append(f"Serve what the baseline served, at its rates: {again}")
     if names:
         remedies.append(f"Where the difference is what you compare: --allow {','.join(names)}")
     if always:
@@ -213,6 +220,18 @@ def _unknown_text(unknown: dict[str, None]) -> Iterator[str]:
         yield (
             f"only one side records {joined(sorted(unknown))}: whether that is the same is not "
             "known"
+        )
+
+
+def _other_card(before: SideRuns, after: SideRuns) -> Iterator[str]:
+    cards = [
+        {str(s["gpu_uuid"]) for s in systems(side.side.runs[0]).values() if s.get("gpu_uuid")}
+        for side in (before, after)
+    ]
+    if cards[0] and cards[1] and cards[0] != cards[1]:
+        yield (
+            "the two sides were measured on two cards of one model: cards differ, so measure pairs "
+            "on one of them to see a small difference"
         )
 
 

@@ -109,24 +109,13 @@ def _match(
     is_gating: bool,
 ) -> Match | str:
     """Return the match, or why these two cannot be held against each other."""
-    mine = [(number, run) for number, of_round in runs.valid_rounds for run in of_round.before]
-    others = [(number, run) for number, of_round in runs.valid_rounds for run in of_round.after]
-    if not mine or not others:
+    if not runs.valid_rounds:
         return _why_not_valid(runs)
-    is_paired = any(of_round.is_paired for _, of_round in runs.valid_rounds)
-    if is_paired:  # those that have no partner would only add noise
-        pairs = [
-            (number, pair) for number, of_round in runs.valid_rounds for pair in of_round.pairs
-        ]
-        mine = [(number, pair[0]) for number, pair in pairs]
-        others = [(number, pair[1]) for number, pair in pairs]
-    values = [_values([run for _, run in side], measures) for side in (mine, others)]
-    for name in measures.values():
-        if any(isinstance(of_side, str) and of_side == name for of_side in values):
-            return f"{name} is not a number over 0 in every run: it has no ratio"
-    left, right = values
-    assert not isinstance(left, str)
-    assert not isinstance(right, str)
+    mine, others, is_paired = runs.counted()
+    left, right = (_values([run for _, run in side], measures) for side in (mine, others))
+    if isinstance(left, str) or isinstance(right, str):
+        name = left if isinstance(left, str) else right
+        return f"{name} is not a number over 0 in every run: it has no ratio"
     return Match(
         key=key,
         label=label,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from paretobench.analysis.configurations import Configuration, published
 from paretobench.core.points import Point
 from paretobench.gate.sides import SideRuns
+
+Numbered: TypeAlias = list[tuple[int, Point]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +21,6 @@ class RoundRuns:
     after: tuple[Point, ...]
     pairs: tuple[tuple[Point, Point], ...]
     is_one_confirmed: bool
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether any run has a partner that served the same requests."""
-        return bool(self.pairs)
 
     @property
     def is_valid(self) -> bool:
@@ -45,6 +43,18 @@ class ConfigurationRuns:
     def valid_rounds(self) -> tuple[tuple[int, RoundRuns], ...]:
         """The pairs in which every run of both sides is valid."""
         return tuple(entry for entry in self.rounds if entry[1].is_valid)
+
+    def counted(self) -> tuple[Numbered, Numbered, bool]:
+        """Return the valid runs of each side with their pair's number, and whether they are paired.
+
+        They are if any has a partner: those that have none would then only add noise.
+        """
+        pairs = [(n, pair) for n, of_round in self.valid_rounds for pair in of_round.pairs]
+        if pairs:
+            return [(n, pair[0]) for n, pair in pairs], [(n, pair[1]) for n, pair in pairs], True
+        before = [(n, run) for n, of_round in self.valid_rounds for run in of_round.before]
+        after = [(n, run) for n, of_round in self.valid_rounds for run in of_round.after]
+        return before, after, False
 
     @property
     def is_one_confirmed(self) -> bool:

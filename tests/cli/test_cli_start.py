@@ -10,7 +10,9 @@ import pytest
 HEAVY = ("torch", "transformers", "pandas", "matplotlib", "scipy", "pyarrow")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["sweep", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["sweep", "--help"], ["compare", "--help"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from paretobench.cli import app\n"
@@ -23,7 +25,13 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["paretobench.report", "paretobench.results", "paretobench.sweep.run"]
+    "module",
+    [
+        "paretobench.report",
+        "paretobench.gate.compare",
+        "paretobench.results",
+        "paretobench.sweep.run",
+    ],
 )
 def test_reading_and_planning_never_load_torch(module: str) -> None:
     code = (

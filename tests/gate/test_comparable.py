@@ -91,6 +91,37 @@ def test_a_later_run_of_a_side_that_differs_from_its_first_is_refused_whatever_i
     assert "torch of the candidate's pair-1 and pair-2" in refusal((before, after), ("torch",))
 
 
+def test_variants_are_held_against_their_namesakes_and_what_all_share_is_told_once(
+    make_point: Make, make_side: Make, make_manifest: Make
+) -> None:
+    def of(torch: str, dtype_of_int8: str) -> dict[str, Any]:
+        content = make_manifest()
+        system = content["provenance"].pop("system") | {"torch": torch}
+        content["provenance"]["systems"] = {
+            "fp16": system,
+            "int8": system | {"dtype": dtype_of_int8},
+        }
+        return content
+
+    points = [
+        make_point(4, 100, 50, variant=name, configuration_id=name) for name in ("fp16", "int8")
+    ]
+    before = make_side("baseline", [points], [of("2.13", "bfloat16")])
+    after = make_side("candidate", [points], [of("2.14", "float32")])
+    told = [line.strip() for line in refusal((before, after)).splitlines()]
+    assert told[1:3] == [
+        "torch: 2.13 in the baseline, 2.14 in the candidate (--allow torch)",
+        "dtype of int8: bfloat16 in the baseline, float32 in the candidate",
+    ]
+
+
+def test_another_card_of_the_same_model_is_only_warned_of(sides: Make) -> None:
+    other = {"system": {"gpu_uuid": "GPU-2"}, "gpu": {"uuid": "GPU-2"}}
+    differences, warnings = check_comparable(*sides({}, other), ())
+    assert not differences
+    assert "two cards of one model" in warnings[0]
+
+
 def test_a_simulation_is_not_held_against_a_measurement(sides: Make) -> None:
     message = refusal(sides({}, {"system": {"simulated": True}}), ("runner", "model"))
     assert "made by: measurement in the baseline, simulation in the candidate" in message
@@ -113,7 +144,7 @@ def test_nothing_in_common_says_what_and_how_to_serve_the_same(
 
     message = refusal((make_side("baseline", [[at(10.0)]]), make_side("candidate", [[at(11.0)]])))
     assert "load: poisson 10/s in the baseline, poisson 11/s in the candidate" in message
-    assert "paretobench sweep SCENARIO --like baseline" in message
+    assert "paretobench sweep SCENARIO --like baseline/pair-1" in message
     other = make_point(4, 50, 9, workload="prompt 64, output 8")
     message = refusal((make_side("baseline", [[at(10.0)]]), make_side("candidate", [[other]])))
     assert "workload: prompt 32, output 8–32 in the baseline, prompt 64, output 8" in message
