@@ -63,11 +63,7 @@ def compare(
     ] = None,
     json_output: options.Json = False,
 ) -> None:
-    """Say whether the frontier moved from BASELINE to CANDIDATE.
-
-    Exit code 0: it did not get worse; 1: regression; 2: bad input; 3: inconclusive; 4: the runs
-    are not comparable.
-    """
+    """Say whether the frontier moved from BASELINE to CANDIDATE."""
     thresholds = _thresholds(max_loss, single_margin, pass_below, advisory)
     allowed = _allowed(allow)
     if annotate not in (None, "github"):
@@ -182,10 +178,9 @@ def _write(comparison: Comparison, folder: Path, junit: Path | None) -> tuple[Pa
     from paretobench.results.atomic import write_atomically
 
     _check_folder(folder, "--output-dir")
-    markdown = comparison_markdown(comparison)
     files = {
         folder / "compare.png": draw_comparison(comparison),
-        folder / "compare.md": markdown.encode(),
+        folder / "compare.md": comparison_markdown(comparison, picture="compare.png").encode(),
         **({} if junit is None else {junit: junit_xml(comparison)}),
     }
     for path, content in files.items():
@@ -194,7 +189,7 @@ def _write(comparison: Comparison, folder: Path, junit: Path | None) -> tuple[Pa
     if summary:
         try:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(markdown)
+                file.write(comparison_markdown(comparison))  # it cannot show a local picture
         except OSError as error:
             print(f"warning: $GITHUB_STEP_SUMMARY cannot be written ({error})", file=sys.stderr)
     return tuple(files)

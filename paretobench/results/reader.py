@@ -100,20 +100,6 @@ def _damaged(path: Path, found: str) -> RunFolderError:
         "and run the sweep with --resume to measure it again"
     )
 
-    def read_telemetry(self, trial_id: str) -> tuple[TelemetrySample, ...]:
-        """Return what device and host did in a trial; `t_s` is on the trial's clock.
-
-        Raises RunFolderError where the file is missing or damaged.
-        """
-        path = self.path / "trials" / trial_id / "telemetry.parquet"
-        try:
-            return tables.read_records(path, TelemetrySample)
-        except (OSError, ValueError, TypeError) as error:
-            raise RunFolderError(
-                f"{path}: expected a trial's telemetry, found a damaged file ({error}); delete its "
-                "folder and run the sweep with --resume to measure it again"
-            ) from error
-
 
 def open_run(path: Path) -> RunFolder:
     """Return the run folder at `path`.

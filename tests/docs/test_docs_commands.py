@@ -27,11 +27,6 @@ NOT_RUN = {
     "sweeps in processes of their own",
     "nvidia-cuda-mps-control -d": "starts a daemon of NVIDIA's driver",
 }
-COMING = (  # to be taken out when `compare` is there
-    "paretobench compare results/base results/change",
-    "paretobench report results/base results/change",
-    "paretobench sweep scenarios/ci.yaml --like results/base --output-dir results/change",
-)
 SCRIPTS = (
     "python scripts/",
     "bash scripts/",
@@ -50,7 +45,7 @@ def _found() -> dict[str, list[str]]:
 
 
 FOUND = _found()
-RUN = [c for c in FOUND if c not in NOT_RUN and c not in COMING and not c.startswith(SCRIPTS)]
+RUN = [c for c in FOUND if c not in NOT_RUN and not c.startswith(SCRIPTS)]
 
 
 def test_the_commands_that_are_not_run_stand_in_the_documentation() -> None:
@@ -63,16 +58,10 @@ def test_commands_are_found_on_the_pages_that_have_them() -> None:
     assert len(RUN) > 10
 
 
-def test_nothing_is_still_to_come_that_is_there() -> None:
-    known: Any = get_command(app)
-    assert not COMING or "compare" not in known.commands
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_subcommand_that_a_page_names_exists(page: Path) -> None:
     known: Any = get_command(app)
-    coming = {command.split()[1] for command in COMING}
-    assert named(page.read_text(encoding="utf-8")) <= known.commands.keys() | coming
+    assert named(page.read_text(encoding="utf-8")) <= known.commands.keys()
 
 
 @pytest.mark.parametrize("command", [c for c in FOUND if c.startswith(SCRIPTS)])
