@@ -15,6 +15,7 @@ from paretobench.core.points import POINT_COLUMNS
 from paretobench.report.document import report_document, strict
 from paretobench.report.figures import overlay_files
 from paretobench.report.frontier_uncertainty import probability_of
+from paretobench.report.html import report_html
 from paretobench.report.overlay import Overlay
 from paretobench.report.overlay_differences import differences
 from paretobench.report.overlay_markdown import overlay_markdown
@@ -62,6 +63,7 @@ def write_overlay(overlay: Overlay, folder: Path) -> list[Path]:
         "frontier.csv": _frontier_csv(overlay),
         **overlay_files(overlay),
         "report.md": overlay_markdown(overlay, links),
+        "report.html": report_html(overlay.reports, overlay.names),
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
