@@ -48,16 +48,16 @@ SYSTEM = {
     "dtype": "float32",
 }
 GOAL = {"maximize": "output_tokens_per_s", "subject_to": {"p95_e2e_ms": 60_000}}
-GATED = "ci" if (ROOT / "scenarios" / "ci.yaml").is_file() else "chat"
 RUNS = {  # that commands read, and the scenario of each
     "results/chat": "chat",
     "results/chat/verify/chat": "chat",
     "results/certified_chat": "chat",
+    "results/chat-int8": "chat",
     "results/quickstart": "chat",
-    "results/base": GATED,
-    "results/change": GATED,
-    "baseline": GATED,
-    "candidate": GATED,
+    "results/base": "ci",
+    "results/change": "ci",
+    "baseline": "ci",
+    "candidate": "ci",
 }
 
 
@@ -179,8 +179,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             measure_small(folder / "scenarios" / f"{name}.yaml", folder / name)
     for place, name in RUNS.items():
         shutil.copytree(folder / name, folder / place)
-    committed = Path("results") / "cpu-2core-epyc" / "quickstart"
-    shutil.copytree(ROOT / committed, folder / committed, ignore=shutil.ignore_patterns("trials"))
+    for name in ("quickstart", "certified_chat", "certified_chat_verify"):
+        committed = Path("results") / "cpu-2core-epyc" / name
+        without_raw = shutil.ignore_patterns("trials")
+        shutil.copytree(ROOT / committed, folder / committed, ignore=without_raw)
     (folder / "checkpoint").mkdir()
     (folder / "checkpoint" / "config.json").write_text(json.dumps(PRESETS["nano"]))
     save_file({"weight": np.zeros(1)}, folder / "checkpoint" / "model.safetensors")

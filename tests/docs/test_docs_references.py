@@ -87,7 +87,10 @@ def test_every_command_and_option_has_a_row_and_every_command_its_exit_codes() -
     assert tables.keys() == root.commands.keys()
     for name, command in root.commands.items():
         told = {row[0].strip(" `").split(" ")[0] for row in tables[name]}
-        expected = {(p.opts[0] if p.opts else p.name) for p in command.params}
+        expected = {
+            (p.metavar or p.name) if p.param_type_name == "argument" else p.opts[0]
+            for p in command.params
+        }
         assert expected - {"--help"} <= told, name
         for code, meaning in EXIT_CODES[name].items():
             assert f"| {code} | {meaning} |" in text
