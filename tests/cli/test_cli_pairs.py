@@ -16,7 +16,6 @@ import pytest
 
 from paretobench.cli.compare_pairs import measure_pairs
 from paretobench.core.errors import IncompleteError, RunFolderError, UserInputError
-from paretobench.results import open_run
 
 Run = Callable[..., Any]
 
@@ -172,31 +171,6 @@ def test_an_interrupt_ends_the_command_and_keeps_what_is_done(
     assert (tmp_path / "stopped").exists()
     sides = [tmp_path / "pairs" / side for side in ("baseline", "candidate")]
     assert [sorted(run.name for run in side.iterdir()) for side in sides] == [["pair-1"]] * 2
-
-
-def test_two_real_commands_serve_the_same_requests(
-    tmp_path: Path, scenario_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = scenario_file.read_text().replace("[0, 5]", "[0]")
-    scenario_file.write_text(text)
-    slower = tmp_path / "slower.yaml"
-    slower.write_text(text.replace("decode: {base_ms: 1,", "decode: {base_ms: 1.1,"))
-    command = f"{sys.executable} -m paretobench simulate --no-confirm"
-    both = measure_pairs(
-        f"{command} {scenario_file}",
-        f"cd {tmp_path} && {command} {slower}",
-        num_pairs=1,
-        output_dir=Path("pairs"),
-        seed=3,
-    )
-    schedules = []
-    for side in both:
-        run = open_run(side / "pair-1")
-        found = [run.read_trial(trial_id)[0] for trial_id in run.trial_ids()]
-        schedules.append([(f.load, f.offered_requests_per_s, f.schedule_id) for f in found])
-    assert schedules[0] == schedules[1]
-    assert len(schedules[0]) == 4
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def cut_off_a_step_file(run: Path) -> None:
     [
         (remove_the_run, "expected a run folder with a manifest.json, found none"),
         (remove_raw_files, "expected raw step files under trials/, found none"),
-        (cut_off_a_step_file, "expected the raw files of a trial, found a damaged one"),
+        (cut_off_a_step_file, "expected a raw file of a trial, found"),
     ],
 )
 def test_a_run_that_cannot_be_fitted_to_exits_2_with_one_message_and_writes_nothing(
