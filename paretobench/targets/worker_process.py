@@ -29,7 +29,8 @@ class WorkerProcess:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         with _starting_on(cores):
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "paretobench.targets.worker", str(child.fileno())],
+                # -P: or -m would look first in the working directory, where another checkout may be
+                [sys.executable, "-P", "-m", "paretobench.targets.worker", str(child.fileno())],
                 pass_fds=[child.fileno()],
                 env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(_import_path())},
                 stdin=subprocess.DEVNULL,

@@ -46,6 +46,16 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
+@pytest.fixture(autouse=True)
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lay figures out, but spare the pixels: tests/report renders them."""
+
+    def rendered(png_name: str, _figure: object) -> dict[str, bytes]:
+        return {png_name: b"PNG", png_name.replace(".png", ".svg"): b"SVG"}
+
+    monkeypatch.setattr("paretobench.report.figures.rendered", rendered)
+
+
 @pytest.fixture
 def scenario_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)

@@ -76,6 +76,7 @@ def run_step(name: str, where: Path, **more: str) -> Done:
             "BASELINE_SWEEP": simulate,
             "NUM_PAIRS": "2",
             "GITHUB_RUN_NUMBER": "7",
+            "MOVE": "",
             **more,
         },
         capture_output=True,

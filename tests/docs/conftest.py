@@ -1,8 +1,8 @@
 """A folder as the documentation's commands expect it, and a device that costs nothing.
 
 The commands run in this process, word for word. Stand-ins: the worker process serves in virtual
-time, the device's rates are fixed, scenarios keep their names and keys but measure few requests,
-and run folders are tiny runs of such scenarios.
+time, the device's rates are fixed, figures are laid out and not rendered, scenarios keep their
+names and keys but measure few requests, and run folders are tiny runs of such scenarios.
 """
 
 from __future__ import annotations
@@ -76,6 +76,10 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     ) -> Mapping[int, float]:
         return dict.fromkeys(batch_sizes, 1e-5)
 
+    def rendered(png_name: str, _figure: object) -> dict[str, bytes]:
+        return {png_name: b"PNG", png_name.replace(".png", ".svg"): b"SVG"}
+
+    patch.setattr("paretobench.report.figures.rendered", rendered)
     patch.setattr(WorkerTarget, "open", lambda target: None)
     patch.setattr(WorkerTarget, "close", lambda target: None)
     patch.setattr(

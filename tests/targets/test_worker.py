@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,10 @@ from paretobench.core.values import BatchingConfig, Request, Trial
 from paretobench.core.workloads import ClosedLoop, FixedLength, WorkloadSpec
 from paretobench.runners.base import StepResult
 from paretobench.runners.null import NullRunner
-from paretobench.targets.messages import Measure, Measured, Refused
+from paretobench.scenario.systems import LatencyModel
+from paretobench.targets.messages import Measure, Measured, Open, Ready, Refused
 from paretobench.targets.worker import Worker
+from paretobench.targets.worker_process import WorkerProcess
 
 TRIAL = Trial(
     batching=BatchingConfig(policy="static", max_batch_size=2, max_waiting_time_s=0.0),
@@ -25,6 +28,27 @@ TRIAL = Trial(
     repeat=0,
     seed=0,
 )
+
+
+def test_a_worker_is_of_its_parents_package_whatever_lies_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a baseline that is measured from the candidate's checkout would measure the candidate."""
+    (tmp_path / "paretobench").mkdir()
+    (tmp_path / "paretobench" / "__init__.py").write_text("raise ImportError('another checkout')")
+    monkeypatch.chdir(tmp_path)
+    worker = WorkerProcess({})
+    try:
+        system = LatencyModel.model_validate(
+            {"kind": "latency_model", "prefill": {"base_ms": 1}, "decode": {"base_ms": 1}}
+        )
+        opened = worker.ask(
+            Open(system=system, batch_sizes=(1,), max_request_tokens=8, max_prompt_tokens=4),
+            timeout_s=60,
+        )
+        assert isinstance(opened, Ready)
+    finally:
+        worker.stop()
 
 
 class Faulty(NullRunner):

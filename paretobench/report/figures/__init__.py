@@ -85,14 +85,15 @@ def draw_files(picture: Picture, report: Report) -> dict[str, bytes] | str | Non
         drawn = picture.draw(report)
         if drawn is None or isinstance(drawn, str):
             return drawn
-        return _files(picture.file_name, drawn)
+        return rendered(picture.file_name, drawn)
 
 
 def overlay_files(overlay: Overlay) -> dict[str, bytes]:
     """Return the picture of several runs over one another, PNG and SVG, by file name."""
     with style():
-        return _files("frontier.png", draw_overlay(overlay))
+        return rendered("frontier.png", draw_overlay(overlay))
 
 
-def _files(png_name: str, figure: Figure) -> dict[str, bytes]:
+def rendered(png_name: str, figure: Figure) -> dict[str, bytes]:
+    """Return a figure as PNG and as SVG, by file name."""
     return {png_name: render(figure), svg_name(png_name): render_svg(figure)}
