@@ -1,4 +1,4 @@
-"""Print `run_id=N` of the newest run on the default branch that kept an artifact, or nothing.
+"""Print `run_id=N` of the newest run on `main` (or --branch) that kept an artifact, or nothing.
 
 Asks the API of the CI job's own repository (`GITHUB_API_URL`, `GITHUB_REPOSITORY`, `GITHUB_TOKEN`).
 """
@@ -20,15 +20,24 @@ _TIMEOUT_S = 30
 def find_baseline(artifacts: list[dict[str, Any]], branch: str) -> int | None:
     """Return the run of the newest artifact of `branch` that can still be fetched.
 
-    >>> old = {"created_at": "2026-01-01", "expired": False,
-    ...        "workflow_run": {"id": 1, "head_branch": "main"}}
+    A fork's branch of that name does not count: its workflow may store what it likes.
+
+    >>> run = {"id": 1, "head_branch": "main", "repository_id": 7, "head_repository_id": 7}
+    >>> old = {"created_at": "2026-01-01", "expired": False, "workflow_run": run}
     >>> gone = {**old, "created_at": "2026-01-02", "expired": True}
-    >>> change = {**old, "created_at": "2026-01-03", "workflow_run": {"id": 3, "head_branch": "x"}}
-    >>> find_baseline([gone, old, change], "main")
+    >>> change = {**old, "created_at": "2026-01-03", "workflow_run": {**run, "head_branch": "x"}}
+    >>> fork = {**change, "workflow_run": {**run, "id": 4, "head_repository_id": 8}}
+    >>> find_baseline([gone, old, change, fork], "main")
     1
     >>> find_baseline([change], "main")
     """
-    kept = [a for a in artifacts if not a["expired"] and a["workflow_run"]["head_branch"] == branch]
+    kept = [
+        a
+        for a in artifacts
+        if not a["expired"]
+        and a["workflow_run"]["head_branch"] == branch
+        and a["workflow_run"]["head_repository_id"] == a["workflow_run"]["repository_id"]
+    ]
     newest = max(kept, key=lambda a: a["created_at"], default=None)
     return None if newest is None else int(newest["workflow_run"]["id"])
 

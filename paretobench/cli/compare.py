@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _EXIT = {"pass": 0, "regression": 1, "inconclusive": 3}
 _PAIRS = Path("results/pairs")
-_ENOUGH_PAIRS = 5
 
 
 def compare(
@@ -70,31 +69,36 @@ def compare(
         raise typer.BadParameter(f"--annotate takes github, found {annotate!r}")
     if junit is not None:
         _check_folder(junit.parent, "--junit")
-    if run_pairs is not None:
-        baseline, candidate, output_dir = _measured(
-            (baseline, candidate), (baseline_cmd, candidate_cmd), run_pairs, output_dir, seed
-        )
+    folders, commands = (baseline, candidate), (baseline_cmd, candidate_cmd)
+    if run_pairs is None:
+        sides = _given(folders, commands)
     else:
-        baseline, candidate = _given((baseline, candidate), (baseline_cmd, candidate_cmd))
+        output_dir = output_dir or _PAIRS
+        sides = _measured(folders, commands, run_pairs, output_dir, seed)
     from paretobench.gate.compare import compare_runs
 
-    comparison = compare_runs(baseline, candidate, allow=allowed, thresholds=thresholds)
-    written = _write(comparison, output_dir or candidate / "compare", junit)
+    comparison = compare_runs(*sides, allow=allowed, thresholds=thresholds)
+    written = _write(comparison, output_dir or sides[1] / "compare", junit)
+    _print(comparison, written, as_json=json_output, annotate=annotate is not None)
+    raise typer.Exit(_EXIT[comparison.decision.outcome])
+
+
+def _print(
+    comparison: Comparison, written: tuple[Path, ...], *, as_json: bool, annotate: bool
+) -> None:
+    from paretobench.gate.annotations import github_annotations
+    from paretobench.gate.document import comparison_document
+
     for warning in comparison.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if json_output:
-        from paretobench.gate.document import comparison_document
-
+    if as_json:
         print(json.dumps(comparison_document(comparison), indent=1, allow_nan=False))
     else:
-        _print(comparison, written)
-    if annotate is not None:
-        from paretobench.gate.annotations import github_annotations
-
+        _print_tables(comparison, written)
+    if annotate:
         for line in github_annotations(comparison):  # GitHub reads them from either stream
-            print(line, file=sys.stderr if json_output else sys.stdout)
+            print(line, file=sys.stderr if as_json else sys.stdout)
     _print_next_step(comparison, written)
-    raise typer.Exit(_EXIT[comparison.decision.outcome])
 
 
 def _thresholds(
@@ -150,10 +154,10 @@ def _measured(
     folders: tuple[Path | None, Path | None],
     commands: tuple[str | None, str | None],
     num_pairs: int,
-    output_dir: Path | None,
+    output_dir: Path,
     seed: int,
-) -> tuple[Path, Path, Path]:
-    """Measure the pairs; return both sides' folders, and where the comparison goes."""
+) -> tuple[Path, Path]:
+    """Measure the pairs into `output_dir`; return both sides' folders."""
     from paretobench.cli.compare_pairs import measure_pairs
 
     if folders != (None, None):
@@ -163,11 +167,9 @@ def _measured(
     baseline_cmd, candidate_cmd = commands
     if not baseline_cmd or not candidate_cmd:
         raise typer.BadParameter("--run-pairs needs both --baseline-cmd and --candidate-cmd")
-    folder = output_dir or _PAIRS
-    baseline, candidate = measure_pairs(
-        baseline_cmd, candidate_cmd, num_pairs=num_pairs, output_dir=folder, seed=seed
+    return measure_pairs(
+        baseline_cmd, candidate_cmd, num_pairs=num_pairs, output_dir=output_dir, seed=seed
     )
-    return baseline, candidate, folder
 
 
 def _write(comparison: Comparison, folder: Path, junit: Path | None) -> tuple[Path, ...]:
@@ -210,7 +212,7 @@ def _check_folder(folder: Path, option: str) -> None:
         )
 
 
-def _print(comparison: Comparison, written: tuple[Path, ...]) -> None:
+def _print_tables(comparison: Comparison, written: tuple[Path, ...]) -> None:
     from paretobench.cli.tables import print_table
     from paretobench.gate import terminal
     from paretobench.gate.text import thresholds_text
@@ -229,16 +231,19 @@ def _print(comparison: Comparison, written: tuple[Path, ...]) -> None:
 
 
 def _print_next_step(comparison: Comparison, written: tuple[Path, ...]) -> None:
+    from paretobench.gate.next_step import pairs_to_measure, why_no_pairs
+    from paretobench.gate.text import limit_text
+
     decision = comparison.decision
-    pairs = decision.num_pairs + (decision.more_pairs or 0) if decision.num_pairs > 1 else 0
     command = (
-        f"paretobench compare --run-pairs {pairs or _ENOUGH_PAIRS} "
+        f"paretobench compare --run-pairs {pairs_to_measure(decision)} "
         "--baseline-cmd 'paretobench sweep ...' --candidate-cmd 'paretobench sweep ...'"
     )
     if decision.outcome == "inconclusive":
-        say = f"To decide: {command}"
+        stuck = pairs_to_measure(decision) is None
+        say = why_no_pairs(decision) if stuck else f"To decide: {command}"
     elif decision.is_advisory and decision.outcome == "pass":
-        least = f"{100 * decision.thresholds.advisory:.6g}%"
+        least = limit_text(decision.thresholds.advisory)
         say = f"A loss below {least} needs pairs to be told from drift: {command}"
     else:
         say = f"See {written[0]}; all figures: {written[1]}"

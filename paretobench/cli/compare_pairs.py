@@ -65,14 +65,16 @@ def measure_pairs(
     """Measure the pairs into `output_dir`, and return the folders of both sides.
 
     Runs that are finished there are kept, one that was interrupted is gone on with. Raises
-    RunFolderError where the folder holds something else, UserInputError where a command is none
-    that can replay a run, and an error with the command's last lines where one fails.
+    RunFolderError where the folder holds something else or more pairs, UserInputError where a
+    command is none that can replay a run, and an error with the command's last lines where one
+    fails.
     KeyboardInterrupt stops the command and keeps what is done.
     """
     commands = {"baseline": baseline_cmd, "candidate": candidate_cmd}
     for side, command in commands.items():
         check_command(command, f"--{side}-cmd")
     _claim(output_dir, {**commands, "seed": seed})
+    _check_num(output_dir, num_pairs)
     # a cancelled CI job is a Ctrl-C; children begin with the default of both
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -187,6 +189,18 @@ def _claim(folder: Path, content: Mapping[str, Any]) -> None:
                 f"{folder}: holds pairs that were measured with {name} {before!r}, found "
                 f"{value!r}; give the same again to go on, or another --output-dir"
             )
+
+
+def _check_num(folder: Path, num_pairs: int) -> None:
+    """Raise RunFolderError where the folder holds pairs beyond those: they would be compared."""
+    names = [path.name for side in _SIDES for path in (folder / side).glob("pair-*")]
+    numbers = [name.removeprefix("pair-") for name in names]
+    most = max((int(number) for number in numbers if number.isdecimal()), default=0)
+    if most > num_pairs:
+        raise RunFolderError(
+            f"{folder}: holds pair-{most}, found --run-pairs {num_pairs}: give {most} or more to "
+            "go on with these, or another --output-dir"
+        )
 
 
 def _is_finished(path: Path) -> bool:

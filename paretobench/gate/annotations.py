@@ -7,9 +7,9 @@ from typing import Literal
 
 from paretobench.gate.headline import headline
 from paretobench.gate.lost import judge_lost
-from paretobench.gate.markdown_changes import cost_text
 from paretobench.gate.text import (
     before_after_text,
+    cost_text,
     evidence_text,
     goal_name,
     loss_text,

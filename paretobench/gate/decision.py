@@ -23,6 +23,7 @@ from paretobench.gate.estimates import Estimate
 from paretobench.gate.losses import Losses, find_losses
 from paretobench.gate.lost import LostFindings, judge_lost
 from paretobench.gate.more_pairs import CHANCE, MOST_PAIRS, more_pairs
+from paretobench.gate.text import limit_text, loss_text, p_text, signed_loss
 from paretobench.gate.values import (
     MEASURES,
     ConfigurationLoss,
@@ -65,9 +66,11 @@ def decide(
     """
     losses = find_losses(matches, thresholds, is_advisory=is_advisory)
     ruling = _rule(losses, lost, thresholds, is_advisory=is_advisory)
+    strict = _rule_for_pairs(matches, lost, thresholds) if is_advisory else ruling
     confidence = thresholds.confidence
     decision = Decision(
         outcome=ruling.outcome,
+        strict_outcome=strict.outcome,
         reason=ruling.reason,
         overall=losses.overall.as_loss(None, confidence) if losses.overall else None,
         by_measure={m: e.as_loss(m, confidence) for m, e in losses.by_measure.items()},
@@ -80,7 +83,7 @@ def decide(
     )
     notes = (
         *_notes(decision, losses),
-        *(_strict_note(matches, lost, thresholds) if is_advisory else ()),
+        *([_strict_note(strict, thresholds)] if is_advisory and losses.overall else ()),
         *judge_lost(lost, is_advisory=is_advisory).notes,
     )
     return replace(decision, notes=notes)
@@ -93,20 +96,21 @@ def _rule(
     shown = _shown(losses, findings, thresholds, is_advisory=is_advisory)
     if shown:
         return _Ruling(outcome="regression", reason=_listed(shown))
-    overall, confidence = losses.overall, thresholds.confidence
+    overall = losses.overall
     if overall is None:
         return _Ruling(outcome="inconclusive", reason=_nothing(losses, findings))
-    told = overall_text(overall.as_loss(None, confidence), confidence)
+    loss = overall.as_loss(None, thresholds.confidence)
+    told = _overall_text(loss)
     if findings.doubts:
         reason = f"{_listed(findings.doubts)}; {told}"
         return _Ruling(outcome="inconclusive", reason=reason)
     limit = thresholds.advisory if is_advisory else thresholds.pass_below
-    interval = overall.as_loss(None, confidence).interval
-    if interval is None:
+    if loss.interval is None:
         few = "one run of one configuration has no interval: measure pairs (--run-pairs 5)"
         return _Ruling(outcome="inconclusive", reason=f"{told}; {few}")
-    if interval.high < limit:
-        return _Ruling(outcome="pass", reason=f"{told}, its upper bound is below {percent(limit)}")
+    if loss.interval.high < limit:
+        reason = f"{told}, its upper bound is below {limit_text(limit)}"
+        return _Ruling(outcome="pass", reason=reason)
     more = None if is_advisory else more_pairs(overall, thresholds)
     reason = f"{told}, {_undecided(overall, more, thresholds, is_advisory=is_advisory)}"
     return _Ruling(outcome="inconclusive", reason=reason, more_pairs=more)
@@ -121,16 +125,16 @@ def _shown(
     if losses.overall is not None:
         overall = losses.overall.as_loss(None, confidence)
         if overall.interval is not None and overall.interval.low > limit:
-            told = overall_text(overall, confidence)
-            shown.append(f"{told}, its lower bound is above {percent(limit)}")
+            told = _overall_text(overall)
+            shown.append(f"{told}, its lower bound is above {limit_text(limit)}")
     shown += findings.regressions
     if not shown:
         for measure, p in losses.shown_in_measures(limit).items():
             if p <= (1 - confidence) / 2:
                 loss = losses.by_measure[measure].as_loss(measure, confidence)
                 shown.append(
-                    f"{MEASURE_NAMES[measure]} alone lost {loss_text(loss, confidence)}, more than "
-                    f"{percent(limit)} also when corrected for the number of measures"
+                    f"{MEASURE_NAMES[measure]} alone: {loss_text(loss)}, more than "
+                    f"{limit_text(limit)} also when corrected for the number of measures"
                 )
     worst = sorted(
         (c for c in losses.configurations if c.is_regression), key=lambda c: min(_known(c))
@@ -146,9 +150,8 @@ def _single_text(of_one: ConfigurationLoss, thresholds: Thresholds) -> str:
     p, measure = min((p, m) for m, p in of_one.p_values.items() if p is not None)
     loss = of_one.losses[measure]
     return (
-        f"{of_one.match.label} lost {loss_text(loss, thresholds.confidence)} in "
-        f"{MEASURE_NAMES[measure]}, more than {percent(thresholds.single_margin)} "
-        f"(p = {p:.2g} after Holm)"
+        f"{of_one.match.label}: {MEASURE_NAMES[measure]} {loss_text(loss)}, more than "
+        f"{limit_text(thresholds.single_margin)} (Holm p: {p_text(p)})"
     )
 
 
@@ -167,10 +170,10 @@ def _undecided(
 ) -> str:
     if is_advisory:
         return (
-            f"the interval holds {percent(thresholds.advisory)}: more of the same decides nothing, "
-            "measure pairs (--run-pairs 5)"
+            f"the interval holds {limit_text(thresholds.advisory)}: more of the same decides "
+            "nothing, measure pairs (--run-pairs 5)"
         )
-    low, high = percent(thresholds.max_loss), percent(thresholds.pass_below)
+    low, high = limit_text(thresholds.max_loss), limit_text(thresholds.pass_below)
     told = f"neither is its lower bound above {low} nor its upper bound below {high}"
     if more is not None:
         plural = "" if more == 1 else "s"
@@ -195,15 +198,15 @@ def _notes(decision: Decision, losses: Losses) -> list[str]:
             overall.interval.high < thresholds.pass_below and not decision.is_advisory
         ):
             notes.append(
-                f"the loss is also shown to be below {percent(thresholds.pass_below)}: one above "
-                f"{percent(thresholds.max_loss)} is a regression all the same"
+                f"the loss is also shown to be below {limit_text(thresholds.pass_below)}: one "
+                f"above {limit_text(thresholds.max_loss)} is a regression all the same"
             )
     tests = sum(len(_known(c)) for c in decision.configurations)
     if tests:
         notes.append(
             f"single configurations: {tests} one-sided tests ({len(decision.configurations)} "
             f"configurations × {len(MEASURES)} measures) of at most "
-            f"{percent(thresholds.single_margin)}, corrected together after Holm"
+            f"{limit_text(thresholds.single_margin)}, corrected together after Holm"
         )
     if losses.num_left_out:
         runs = "run is" if losses.num_left_out == 1 else "runs are"
@@ -213,10 +216,10 @@ def _notes(decision: Decision, losses: Losses) -> list[str]:
 
 def _measure_notes(decision: Decision) -> list[str]:
     """Return which measures lost something for sure but are not decided on: never silently."""
-    limit, confidence = decision.thresholds.pass_below, decision.thresholds.confidence
+    limit = decision.thresholds.pass_below
     return [
-        f"{MEASURE_NAMES[measure]} lost {loss_text(loss, confidence)} by itself: not shown to be "
-        f"below {percent(limit)}"
+        f"{MEASURE_NAMES[measure]} by itself: {loss_text(loss)}, not shown to be below "
+        f"{limit_text(limit)}"
         for measure, loss in decision.by_measure.items()
         if decision.outcome == "pass"
         and loss.interval is not None
@@ -225,47 +228,24 @@ def _measure_notes(decision: Decision) -> list[str]:
     ]
 
 
-def _strict_note(
+def _rule_for_pairs(
     matches: Sequence[Match], lost: Sequence[Lost], thresholds: Thresholds
-) -> list[str]:
+) -> _Ruling:
     losses = find_losses(matches, thresholds, is_advisory=False)
-    if losses.overall is None:
-        return []
-    ruling = _rule(losses, lost, thresholds, is_advisory=False)
+    return _rule(losses, lost, thresholds, is_advisory=False)
+
+
+def _strict_note(strict: _Ruling, thresholds: Thresholds) -> str:
     words = {"pass": "pass", "regression": "a regression", "inconclusive": "inconclusive"}
-    return [
-        f"advisory: a stored baseline fails only beyond {percent(thresholds.advisory)}. The rule "
-        f"for pairs would have said: {words[ruling.outcome]} ({ruling.reason})"
-    ]
+    return (
+        f"advisory: a loss fails only beyond {limit_text(thresholds.advisory)}. The rule for pairs "
+        f"would have said: {words[strict.outcome]} ({strict.reason})"
+    )
 
 
-def overall_text(loss: Loss, confidence: float) -> str:
-    """Return the overall loss in words, with its interval."""
-    return f"overall loss {loss_text(loss, confidence)}"
-
-
-def loss_text(loss: Loss, confidence: float) -> str:
-    """Return a loss with its interval.
-
-    >>> from paretobench.core.intervals import Interval
-    >>> interval = Interval(low=0.016, high=0.026, method="t_over_runs")
-    >>> loss_text(Loss(loss=0.021, interval=interval, num_runs=5), 0.95)
-    '2.1% (95%: 1.6 to 2.6%)'
-    """
-    told = f"{100 * loss.loss:.1f}%"
-    if loss.interval is None:
-        return told
-    ends = f"{100 * loss.interval.low:.1f} to {100 * loss.interval.high:.1f}%"
-    return f"{told} ({100 * confidence:g}%: {ends})"
-
-
-def percent(share: float) -> str:
-    """Return a share as people read it.
-
-    >>> percent(0.01), percent(0.0215)
-    ('1%', '2.1%')
-    """
-    return f"{round(100 * share, 1):g}%"
+def _overall_text(loss: Loss) -> str:
+    # signed, for its bounds are held against thresholds: above 0 is worse
+    return f"overall loss {signed_loss(loss)}"
 
 
 def _listed(reasons: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
     document: dict[str, Any] = strict(
         {
             "outcome": decision.outcome,
+            "strict_outcome": decision.strict_outcome,
             "reason": decision.reason,
             "is_advisory": decision.is_advisory,
             "num_pairs": decision.num_pairs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paretobench.gate.lost import judge_lost
-from paretobench.gate.text import OUTCOMES, loss_text, measure_label, regressions, worst
+from paretobench.gate.text import loss_text, measure_label, outcome_text, regressions, worst
 from paretobench.gate.values import Comparison, ConfigurationLoss, Decision
 from paretobench.report.text import one_line, plural
 
@@ -15,9 +15,7 @@ def headline(comparison: Comparison) -> str:
 
     A regression is said to be overall, of one configuration, or of one that was lost.
     """
-    decision = comparison.decision
-    word = f"{OUTCOMES[decision.outcome]}{' (advisory)' if decision.is_advisory else ''}"
-    return f"{word}: {_found(comparison)}"
+    return f"{outcome_text(comparison.decision)}: {_found(comparison)}"
 
 
 def _found(comparison: Comparison) -> str:

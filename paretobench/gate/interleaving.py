@@ -8,7 +8,10 @@ from datetime import datetime
 from paretobench.gate.sides import SideRuns
 from paretobench.results.reader import RunFolder
 
-_ADVISORY = "so the outcome is advisory: only a loss beyond the advisory threshold fails"
+_ADVISORY = (
+    "so the outcome is advisory: only a loss beyond the advisory threshold fails, or a "
+    "configuration that fails or runs out of memory"
+)
 
 
 def why_advisory(before: SideRuns, after: SideRuns) -> str | None:

@@ -14,13 +14,14 @@ from xml.etree import ElementTree
 
 from paretobench.gate.headline import headline
 from paretobench.gate.lost import judge_lost
-from paretobench.gate.markdown_changes import cost_text, meets_text
 from paretobench.gate.text import (
     before_after_text,
+    cost_text,
     evidence_text,
     goal_name,
     loss_text,
     measure_label,
+    meets_text,
     p_text,
     side_names,
     signed_loss,
@@ -141,10 +142,14 @@ def _lost_cases(comparison: Comparison) -> list[ElementTree.Element]:
 
 
 def _unmatched_cases(comparison: Comparison) -> list[ElementTree.Element]:
+    # a load whose rate changed stands in either side under one label
     return [
-        _case("unmatched", found.label, tag="skipped", message=f"left out: {found.why}")
+        _case(
+            f"unmatched.{found.side or 'both'}",
+            found.label, tag="skipped", message=f"left out: {found.why}",
+        )
         for found in comparison.unmatched
-    ]
+    ]  # fmt: skip
 
 
 def _operating_point_case(

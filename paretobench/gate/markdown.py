@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from paretobench.gate.headline import headline
 from paretobench.gate.markdown_changes import change_sections
+from paretobench.gate.next_step import pairs_to_measure, why_no_pairs
 from paretobench.gate.text import (
     before_after,
     evidence_text,
@@ -140,22 +141,26 @@ def _reading_lines(comparison: Comparison) -> list[str]:
     if comparison.decision.outcome == "inconclusive":
         said.append(
             "Inconclusive is not a pass: what was measured allows both a loss worth stopping for "
-            "and none. More pairs narrow the interval."
+            "and none."
+            + (" More pairs narrow the interval." if pairs_to_measure(comparison.decision) else "")
         )
     return ["### How to read this", "", " ".join(said), ""]
 
 
 def _next_lines(comparison: Comparison) -> list[str]:
-    commands = next_commands(comparison)
-    return ["Next:", "", "```sh", *commands, "```", ""]
+    decision = comparison.decision
+    lines = ["Next:", "", "```sh", *next_commands(comparison), "```", ""]
+    if decision.outcome == "inconclusive" and pairs_to_measure(decision) is None:
+        return [f"{markdown(one_line(why_no_pairs(decision), limit=600))}.", "", *lines]
+    return lines
 
 
 def next_commands(comparison: Comparison) -> Sequence[str]:
     """Return what to run next, after this verdict."""
     decision = comparison.decision
     paths = [one_line(str(side.path)) for side in (comparison.baseline, comparison.candidate)]
-    if decision.outcome == "inconclusive" or decision.is_advisory:
-        count = max(5, decision.num_pairs + (decision.more_pairs or 0))
+    count = pairs_to_measure(decision)
+    if count is not None:
         return (
             f"paretobench compare --run-pairs {count} --baseline-cmd '...' --candidate-cmd '...'",
         )

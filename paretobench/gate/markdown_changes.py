@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.gate.text import goal_name, share_text, side_names
+from paretobench.gate.text import cost_text, goal_name, meets_text, side_names
 from paretobench.gate.values import Comparison, FrontierMove, OperatingPointChange
 from paretobench.report.markdown_table import table
 from paretobench.report.settings_text import configuration_label
@@ -27,27 +27,6 @@ def change_sections(comparison: Comparison) -> list[str]:
         *_unmatched_lines(comparison),
         *_difference_lines(comparison),
     ]
-
-
-def cost_text(change: OperatingPointChange) -> str:
-    """Return what an operating point costs now, `—` where nothing keeps its limits."""
-    if change.cost is None:
-        return MISSING
-    size = share_text(abs(change.cost))
-    if size == "0.0%":
-        return "the same"
-    return f"{size} {'worse' if change.cost > 0 else 'better'}"
-
-
-def meets_text(change: OperatingPointChange) -> str:
-    """Return whether an operating point still keeps its limits."""
-    if change.before is None:
-        return MISSING
-    if change.still_meets is None:
-        return "not shown"
-    if not change.limits:
-        return "no limit"
-    return "yes" if change.still_meets else "NO"
 
 
 def _operating_point_lines(comparison: Comparison) -> list[str]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.gate.markdown_changes import cost_text
 from paretobench.gate.picture_panel import (
     AFTER_COLOUR,
     BAND_ALPHA,
@@ -21,6 +20,7 @@ from paretobench.gate.picture_panel import (
     plane_loss,
 )
 from paretobench.gate.text import (
+    cost_text,
     goal_name,
     limit_text,
     loss_text,
@@ -147,12 +147,13 @@ def _figures(comparison: Comparison) -> list[Line2D]:
         for m in MEASURES
         if m in decision.by_measure
     ]
+    curves = short_names([h.curve for h in comparison.hypervolumes], separator=" · ")
     for found in comparison.hypervolumes[:_MAX_POINTS]:
         ends = "" if found.interval is None else (
             f" ({found.interval.low:.2f} to {found.interval.high:.2f})"
         )  # fmt: skip
-        named = f" {one_line(found.curve, limit=20)}" if found.curve else ""
-        lines.append(f"hypervolume{named}:\n×{found.ratio:.2f}{ends}")
+        named = f" {one_line(curves[found.curve], limit=60)}" if found.curve else ""
+        lines.append(f"{_wrapped(f'hypervolume{named}:')}\n×{found.ratio:.2f}{ends}")
     if not lines:
         return []
     return [legend_mark("in the mean"), *(legend_mark(line, marker="") for line in lines)]

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from paretobench.analysis.configurations import Configuration
-from paretobench.gate.text import OUTCOMES, measure_label, p_text, share_text, signed_loss
+from paretobench.gate.text import (
+    cost_text,
+    measure_label,
+    meets_text,
+    outcome_text,
+    p_text,
+    signed_loss,
+)
 from paretobench.gate.values import (
     MEASURES,
     Comparison,
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _MAX_LINES = 6
-_STILL = {True: "yes", False: "no", None: "not shown"}
 
 
 def losses_table(comparison: Comparison) -> Table:
@@ -68,9 +74,9 @@ def operating_points_table(comparison: Comparison) -> Table:
         cells = (
             f"{point.goal}{limits}",
             _chosen(point, point.before, before),
-            _STILL[point.still_meets] if point.before is not None else MISSING,
+            meets_text(point),
             "the same" if _is_same(point) else _chosen(point, point.best_now, after),
-            MISSING if point.cost is None else cost_text(point.cost),
+            cost_text(point),
             point.note,
         )
         table.add_row(*(escape(one_line(cell)) for cell in cells))
@@ -111,23 +117,8 @@ def finding_lines(comparison: Comparison) -> Iterator[str]:
 def verdict_line(comparison: Comparison) -> str:
     """Return the outcome and why, on one line."""
     decision = comparison.decision
-    advisory = " (advisory)" if decision.is_advisory else ""
     pairs = plural(decision.num_pairs, "pair")
-    return (
-        f"{OUTCOMES[decision.outcome]}{advisory}, {pairs}: {one_line(decision.reason, limit=600)}"
-    )
-
-
-def cost_text(cost: float) -> str:
-    """Return what it costs to reach a goal now, as a share of its objective.
-
-    >>> cost_text(0.021), cost_text(-0.05), cost_text(0.0)
-    ('2.1%', '5.0% gained', 'nothing')
-    """
-    text = share_text(abs(cost))
-    if text == "0.0%":
-        return "nothing"
-    return f"{text} gained" if cost < 0 else text
+    return f"{outcome_text(decision)}, {pairs}: {one_line(decision.reason, limit=600)}"
 
 
 def _left_out(unmatched: Sequence[Unmatched]) -> list[str]:

@@ -27,6 +27,15 @@ OUTCOMES: dict[Outcome, str] = {
 }
 
 
+def outcome_text(decision: Decision) -> str:
+    """Return the outcome; an advisory pass says within what, for that may be much."""
+    if not decision.is_advisory:
+        return OUTCOMES[decision.outcome]
+    if decision.outcome == "pass":
+        return f"Within {limit_text(decision.thresholds.advisory)} (advisory)"
+    return f"{OUTCOMES[decision.outcome]} (advisory)"
+
+
 def share_text(share: float) -> str:
     """Return a share in percent, with a real minus sign.
 
@@ -82,7 +91,8 @@ def thresholds_text(decision: Decision) -> str:
     if decision.is_advisory:
         return (
             "Not measured in interleaved pairs, so this is advisory: it fails only beyond a loss "
-            f"of {limit_text(limits.advisory)}."
+            f"of {limit_text(limits.advisory)}, or where a configuration fails or runs out of "
+            "memory."
         )
     return (
         f"Regression: the lower {level} bound of the overall loss is above "
@@ -170,6 +180,27 @@ def goal_name(comparison: Comparison, change: OperatingPointChange) -> str:
     return one_line(f"{change.goal} [{chosen.settings.workload}]")
 
 
+def cost_text(change: OperatingPointChange) -> str:
+    """Return what an operating point costs now, `—` where nothing keeps its limits."""
+    if change.cost is None:
+        return MISSING
+    size = share_text(abs(change.cost))
+    if size == "0.0%":
+        return "the same"
+    return f"{size} {'worse' if change.cost > 0 else 'better'}"
+
+
+def meets_text(change: OperatingPointChange) -> str:
+    """Return whether an operating point still keeps its limits."""
+    if change.before is None:
+        return MISSING
+    if change.still_meets is None:
+        return "not shown"
+    if not change.limits:
+        return "no limit"
+    return "yes" if change.still_meets else "NO"
+
+
 def p_text(p: float | None) -> str:
     """Return a p-value.
 
@@ -181,16 +212,16 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
-def short_names(labels: Sequence[str]) -> dict[str, str]:
+def short_names(labels: Sequence[str], *, separator: str = ", ") -> dict[str, str]:
     """Return each label without the parts that all of them have.
 
     >>> short_names(["batch 4, wait 0 ms, closed loop", "batch 8, wait 0 ms, closed loop"])
     {'batch 4, wait 0 ms, closed loop': 'batch 4', 'batch 8, wait 0 ms, closed loop': 'batch 8'}
     """
-    parts = {label: label.split(", ") for label in labels}
+    parts = {label: label.split(separator) for label in labels}
     shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
     return {
-        label: ", ".join(part for part in of_label if part not in shared) or label
+        label: separator.join(part for part in of_label if part not in shared) or label
         for label, of_label in parts.items()
     }
 

@@ -105,9 +105,12 @@ class Decision:
 
     `overall` is the mean over the measures of the gating configurations. `more_pairs` says about
     how many more pairs would decide, None where it is decided or where no number would.
+    `strict_outcome` is what the rule for pairs says: another one than `outcome` only where that is
+    advisory.
     """
 
     outcome: Outcome
+    strict_outcome: Outcome
     reason: str
     overall: Loss | None
     by_measure: Mapping[Measure, Loss]
