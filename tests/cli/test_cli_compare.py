@@ -138,12 +138,12 @@ def test_one_stored_run_is_advisory_and_says_how_to_see_more(run: Run, pairs: Pa
     candidate = pairs / "same" / "pair-1"
     result = run("compare", pairs / "before" / "pair-1", candidate)
     assert result.code == 0, result.out + result.err
-    assert "(advisory)" in result.out.splitlines()[-1]
+    assert result.out.splitlines()[-1].startswith("Within 15% (advisory), 1 pair: ")
     assert "--run-pairs 5" in result.err
     assert (candidate / "compare" / "compare.md").is_file()
 
 
-def test_too_little_to_decide_exits_3_and_gives_the_command(
+def test_what_no_number_of_pairs_decides_exits_3_and_asks_for_no_pairs(
     run: Run, pairs: Path, tmp_path: Path
 ) -> None:
     result = run(
@@ -151,7 +151,24 @@ def test_too_little_to_decide_exits_3_and_gives_the_command(
     )
     assert result.code == 3
     assert result.out.splitlines()[-1].startswith("Inconclusive")
-    assert "To decide: paretobench compare --run-pairs" in result.err
+    assert "More pairs do not decide; quiet the machine" in result.err
+    assert "--run-pairs" not in result.err
+
+
+def test_too_little_to_decide_exits_3_and_gives_the_command(run: Run, pairs: Path) -> None:
+    one = (pairs / "before" / "pair-1", pairs / "slow" / "pair-1", "--allow", "runner")
+    result = run("compare", *one, "--advisory", "7")
+    assert result.code == 3, result.out
+    assert "To decide: paretobench compare --run-pairs 5 " in result.err
+
+
+def test_within_the_advisory_threshold_the_rule_for_pairs_is_in_the_json(
+    run: Run, pairs: Path
+) -> None:
+    one = (pairs / "before" / "pair-1", pairs / "slow" / "pair-1", "--allow", "runner")
+    result = run("compare", *one, "--json")
+    document = json.loads(result.out)
+    assert (document["outcome"], document["strict_outcome"]) == ("pass", "regression")
 
 
 def test_a_pair_that_stands_on_one_side_alone_is_named(

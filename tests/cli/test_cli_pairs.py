@@ -90,6 +90,8 @@ def test_pairs_share_rates_and_alternate_and_go_on(
         measure_pairs(one, one, num_pairs=3, output_dir=folder, seed=7)
     with pytest.raises(RunFolderError, match="measured with seed 7, found 0"):
         measure_pairs(one, other, num_pairs=3, output_dir=folder, seed=0)
+    with pytest.raises(RunFolderError, match="holds pair-3, found --run-pairs 2: give 3 or more"):
+        measure_pairs(one, other, num_pairs=2, output_dir=folder, seed=7)
 
 
 def test_a_run_that_was_interrupted_is_resumed(tmp_path: Path, fake: Callable[[str], str]) -> None:

@@ -232,9 +232,15 @@ def test_bounds_of_the_overall_loss_decide(loss: float, half: float, outcome: st
 def test_reason_says_the_loss_its_interval_and_the_bound() -> None:
     decision = judged([slower([0.02, 0.021, 0.022, 0.021, 0.02])])
     assert decision.reason.startswith(
-        "overall loss 2.1% (95%: 2.0 to 2.2%), its lower bound is above 1%"
+        "overall loss +2.1% (+2.0 to +2.2), its lower bound is above 1%"
     )
     assert any("below 3%" in note for note in decision.notes)
+
+
+def test_a_threshold_is_said_as_it_was_given() -> None:
+    thresholds = replace(STRICT, max_loss=0.0025)
+    decision = judged([slower([0.02, 0.021, 0.022, 0.021, 0.02])], thresholds=thresholds)
+    assert "its lower bound is above 0.25%" in decision.reason
 
 
 def test_a_loss_in_p95_alone_is_not_averaged_away() -> None:
@@ -246,7 +252,7 @@ def test_a_loss_in_p95_alone_is_not_averaged_away() -> None:
     )
     assert ends(decision)[0] < math.log1p(0.005)
     assert decision.outcome == "regression"
-    assert "p95 latency alone lost 0.8%" in decision.reason
+    assert "p95 latency alone: 0.8% worse" in decision.reason
 
 
 def test_throughput_of_an_open_load_does_not_dilute_the_loss() -> None:
@@ -262,7 +268,8 @@ def test_one_configuration_that_loses_much_is_a_regression_that_the_mean_hides()
     decision = judged([slower(0.08 + 0.002 * rng.standard_normal(5), is_gating=False), *others])
     assert decision.outcome == "regression"
     assert ends(decision)[2] < 0.01
-    assert decision.reason.startswith("batch a lost 8.")
+    assert decision.reason.startswith("batch a: ")
+    assert "(Holm p: < 0.001)" in decision.reason
     assert [c.is_regression for c in decision.configurations] == [True] + 19 * [False]
 
 
@@ -280,6 +287,9 @@ def test_stored_baseline_decides_beyond_15_percent_alone_and_says_what_pairs_wou
         "regression",
         "inconclusive",
     ]
+    assert [d.strict_outcome for d in (tolerated, failed)] == ["regression", "regression"]
+    same = one_pair(0.0, 0.001, -0.001)
+    assert (same.outcome, same.strict_outcome) == ("pass", "pass")
     assert any("would have said: a regression" in note for note in tolerated.notes)
     assert any("lacks how" in note for note in tolerated.notes)
     assert open_.more_pairs is None

@@ -227,6 +227,7 @@ def _decide(matches: tuple[Match, ...], lost: tuple[Lost, ...], pairs: int) -> D
         outcome, reason = "pass", "the upper bound is below the threshold"
     return Decision(
         outcome=outcome,  # type: ignore[arg-type]
+        strict_outcome=outcome,  # type: ignore[arg-type]
         reason=reason, overall=overall, by_measure=by_measure, configurations=tuple(losses),
         lost=lost, num_pairs=pairs, more_pairs=7 if outcome == "inconclusive" else None,
         is_advisory=False, thresholds=limits,

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from paretobench.gate.junit import junit_xml
+from paretobench.gate.values import Unmatched
 
 FEW = {"source": "certified_chat", "pairs": 2}
 HOSTILE = "]]> \"quoted\" & <tag> 'x' \x00\x07\x1b[31m\ud800\ufffe\nnew"
@@ -72,7 +73,14 @@ def test_who_was_lost_fails_a_regression_and_who_stands_in_one_run_is_skipped(co
     _, cases = parsed(compared(**FEW, change=change, outcome="regression"))
     tags = {case.get("classname"): case[0].tag for case in cases}
     assert tags["paretobench.lost"] == "failure"
-    assert tags["paretobench.unmatched"] == "skipped"
+    assert tags["paretobench.unmatched.baseline"] == "skipped"
+
+
+def test_one_label_that_stands_alone_on_either_side_makes_two_cases(compared):
+    comparison = compared(**FEW)
+    alone = [Unmatched(side=s, label="poisson 70%", why="rate") for s in ("baseline", "candidate")]
+    _, cases = parsed(replace(comparison, unmatched=tuple(alone)))
+    assert len({(case.get("classname"), case.get("name")) for case in cases}) == len(cases)
 
 
 def test_no_character_of_a_label_can_break_the_file(compared, with_labels):

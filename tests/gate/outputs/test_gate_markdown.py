@@ -43,8 +43,8 @@ def test_a_stored_baseline_is_marked_advisory_with_its_own_threshold(compared):
             source="certified_chat", pairs=1, outcome="pass", is_advisory=True, more_pairs=None
         )
     )
-    assert text.startswith("**No regression (advisory):")
-    assert "fails only beyond a loss of 15%" in text
+    assert text.startswith("**Within 15% (advisory):")
+    assert "fails only beyond a loss of 15%, or where a configuration fails" in text
     assert "--run-pairs 5" in text
 
 
@@ -55,6 +55,17 @@ def test_an_inconclusive_comparison_says_how_many_more_pairs_and_is_no_pass(comp
     assert text.startswith("**Inconclusive: 1.0% worse (−2.0 to 4.0%); about 7 more pairs")
     assert "--run-pairs 9 " in text  # two were there
     assert "Inconclusive is not a pass" in text
+
+
+def test_where_no_number_of_pairs_decides_none_is_asked_for(compared):
+    between = loss(0.02, 0.008, 0.032)
+    text = comparison_markdown(
+        compared(**FEW, outcome="inconclusive", overall=between, more_pairs=None)
+    )
+    assert "--run-pairs" not in text
+    assert "More pairs" in text
+    assert "More pairs narrow" not in text
+    assert "quiet the machine" in text
 
 
 def test_a_row_holds_what_both_measured_and_the_loss_between_them(compared, slower):

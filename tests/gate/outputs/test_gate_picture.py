@@ -8,6 +8,7 @@ import pytest
 from paretobench.gate.headline import headline
 from paretobench.gate.picture import comparison_figure, draw_comparison
 from paretobench.gate.picture_panel import direction_of, plane_loss
+from paretobench.gate.values import HypervolumeRatio
 from paretobench.report.figures.canvas import style
 
 
@@ -80,6 +81,21 @@ def test_only_what_moved_by_more_than_its_noise_and_by_1_percent_has_a_direction
     found = {m.before.settings.fraction_of_capacity: m for m in comparison.matches}
     told = {share: direction_of(comparison, match) for share, match in found.items()}
     assert told == {0.3: "worse", 0.5: "better", 0.7: "noise"}
+
+
+def test_the_legend_names_what_tells_two_curves_apart(compared):
+    long = "bfloat16 · prompt 32 to 64 tokens, output 8 to 16 tokens · "
+    found = tuple(
+        HypervolumeRatio(curve=long + name, ratio=1.0, interval=None) for name in ("eager", "graph")
+    )
+    comparison = replace(compared(source="certified_chat", pairs=1), hypervolumes=found)
+    with style():
+        (axes,) = comparison_figure(comparison).axes
+        texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert [t for t in texts if "hypervolume" in t] == [
+        "hypervolume eager:\n×1.00",
+        "hypervolume graph:\n×1.00",
+    ]
 
 
 def test_a_large_difference_of_noisy_runs_has_no_direction(compared):
