@@ -48,7 +48,7 @@ def test_what_is_wrong_with_one_run_is_found_before_anything_is_written(
 ) -> None:
     good, none, over = (tmp_path / name for name in ("good", "none", "over"))
     good.mkdir()
-    manifest = {"schema_version": SCHEMA_VERSION, "name": "good", "trials": []}
+    manifest = {"schema_version": SCHEMA_VERSION, "name": "good", "state": "complete", "trials": []}
     (good / "manifest.json").write_text(json.dumps(manifest))
     result = run("report", good, none, "--output-dir", over)
     assert result.code == 2
