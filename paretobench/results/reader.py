@@ -167,7 +167,7 @@ def _written_by(manifest: Any) -> str:
     if not commit:
         return (
             f"written by paretobench {version} at a commit that it does not name; read it with "
-            "that version"
+            "that version, or measure again"
         )
     return (
         f"written by paretobench {version} at commit {commit[:7]}; read it with that version: "
