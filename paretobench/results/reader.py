@@ -166,7 +166,7 @@ def _written_by(manifest: Any) -> str:
     commit = ((content.get("provenance") or {}).get("package") or {}).get("git_commit")
     if not commit:
         return (
-            f"written by paretobench {version} at a commit that it does not name; read it with "
+            f"written by paretobench {version} at a commit that is not recorded; read it with "
             "that version, or measure again"
         )
     return (
