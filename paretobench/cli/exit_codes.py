@@ -16,7 +16,10 @@ _OF_A_RUN = {
 EXIT_CODES: dict[str, dict[int, str]] = {
     "sweep": _OF_A_RUN,
     "simulate": _OF_A_RUN,
-    "report": {code: _OF_A_RUN[code] for code in (0, 1, 2, 3)},
+    "report": {
+        **{code: _OF_A_RUN[code] for code in (0, 1, 2)},
+        3: "incomplete: a trial failed, none is valid, a raw file is damaged, or the disk refused",
+    },
     "compare": {
         0: "passed",
         1: "regression",

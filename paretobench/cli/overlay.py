@@ -28,6 +28,7 @@ def finish_overlay(
         check_alike,
         check_overlay_folder,
         default_folder,
+        make_overlay_folder,
         overlay_document,
         run_names,
         write_assembled,
@@ -41,6 +42,7 @@ def finish_overlay(
     target = output_dir or default_folder(labels)
     check_overlay_folder(target, runs)
     assembled = [assemble(run) for run in runs]  # all are read before the first is written
+    make_overlay_folder(target)
     reports = tuple(write_assembled(report) for report in assembled)
     overlay = Overlay(names=labels, reports=reports)
     files = write_overlay(overlay, target)

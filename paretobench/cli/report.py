@@ -26,8 +26,8 @@ def report(
     ] = None,
     json_output: options.Json = False,
 ) -> None:
-    """Write the tables, figures and report.md of run folders again, from their raw files; of
-    several runs also one picture and report with their frontiers over one another."""
+    """Write a run folder's tables (CSV), figures (PNG, SVG), report.md and report.html again from
+    its raw files; of several runs also an overlay of their frontiers, in a folder of its own."""
     from paretobench.cli.outcome import finish
     from paretobench.cli.overlay import finish_overlay
 

@@ -106,7 +106,7 @@ def _rule(
         return _Ruling(outcome="inconclusive", reason=reason)
     limit = thresholds.advisory if is_advisory else thresholds.pass_below
     if loss.interval is None:
-        few = "one run of one configuration has no interval: measure pairs (--run-pairs 5)"
+        few = "too few runs of each configuration for an interval: measure pairs (--run-pairs 5)"
         return _Ruling(outcome="inconclusive", reason=f"{told}; {few}")
     if loss.interval.high < limit:
         reason = f"{told}, its upper bound is below {limit_text(limit)}"

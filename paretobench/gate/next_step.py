@@ -11,10 +11,12 @@ _ENOUGH_PAIRS = 5
 def pairs_to_measure(decision: Decision) -> int | None:
     """Return how many pairs in all would tell more, None where no number of them would.
 
-    That is 5 after runs that could only advise, and where the pairs that there are tell no spread.
+    That is 5, or one more than there are, after runs that could only advise, and where the pairs
+    that there are tell no spread.
     """
+    few = max(_ENOUGH_PAIRS, decision.num_pairs + 1)
     if decision.is_advisory:
-        return _ENOUGH_PAIRS
+        return few
     if decision.outcome != "inconclusive":
         return None
     if decision.more_pairs is not None:
@@ -23,7 +25,7 @@ def pairs_to_measure(decision: Decision) -> int | None:
     if loss is None or judge_lost(decision.lost, is_advisory=False).doubts:
         return None
     if loss.interval is None or loss.interval.method != "t_over_runs":
-        return max(_ENOUGH_PAIRS, decision.num_pairs + 1)
+        return few
     return None
 
 

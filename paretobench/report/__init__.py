@@ -7,6 +7,7 @@ from paretobench.report.overlay import Overlay, check_alike, default_folder, run
 from paretobench.report.overlay_message import message
 from paretobench.report.overlay_write import (
     check_overlay_folder,
+    make_overlay_folder,
     overlay_document,
     write_overlay,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "default_folder",
     "frontier_table",
     "load_points",
+    "make_overlay_folder",
     "message",
     "operating_points_table",
     "overlay_document",

@@ -16,17 +16,16 @@ from paretobench.report.manifest import (
     section,
     system,
     systems,
-    workload_facts,
 )
 from paretobench.report.markdown_conditions import condition_facts
+from paretobench.report.markdown_loads import load_lines, workload_lines
 from paretobench.report.markdown_stages import confirmation_text
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
 from paretobench.report.settings_text import policy_label
-from paretobench.report.text import MISSING, joined, markdown, number, plural, wait_label
+from paretobench.report.text import MISSING, markdown, number, plural, wait_label
 
 _GIB = 2**30
-_BY_PILOT = "measured by a pilot in a closed loop"
 _APART = (
     "model",
     "device",
@@ -64,7 +63,7 @@ def measured_lines(report: Report) -> list[str]:
     description = str(scenario(run).get("description") or "").strip()
     lines = [markdown(description), ""] if description else []
     lines += table(["what", "found"], rows, num_left=2)
-    return [*lines, *_workload_lines(report), *_load_lines(report)]
+    return [*lines, *workload_lines(report), *load_lines(report)]
 
 
 def reproduce_lines(report: Report) -> list[str]:
@@ -243,60 +242,3 @@ def _when(report: Report) -> str:
 
 def _listed(content: Mapping[str, Any], *keys: str) -> str:
     return ", ".join(f"{k} {content[k]}" for k in keys if content.get(k) is not None)
-
-
-def _workload_lines(report: Report) -> list[str]:
-    facts = workload_facts(report.run)
-    if not facts:
-        return []
-    classes = any(fact.get("share", 1) != 1 for fact in facts)
-    rows = []
-    for fact in facts:
-        for name in ("prompt_tokens", "output_tokens"):
-            found = section(fact, name)
-            share = found.get("share_capped")
-            cells = [found.get("stated_mean"), found.get("mean"), found.get("cv"), found.get("max")]
-            of_class = [str(fact.get("class") or MISSING), _share(fact.get("share"))]
-            rows.append(
-                [
-                    str(fact.get("workload") or MISSING),
-                    *(of_class if classes else []),
-                    name.replace("_", " "),
-                    *(number(cell) for cell in cells),
-                    _share(share),
-                ]
-            )
-    header = ["workload", *(["class", "share"] if classes else []), "length"]
-    lengths = ["stated mean", "mean drawn", "cv drawn", "max", "capped"]
-    return ["", *table([*header, *lengths], rows, num_left=len(header))]
-
-
-def _share(value: float | None) -> str:
-    return MISSING if value is None else f"{number(100 * value)}%"
-
-
-def _load_lines(report: Report) -> list[str]:
-    loads: dict[tuple[str, str, str], tuple[float | None, int]] = {}
-    for c in report.configurations:
-        key = (c.settings.variant or "", c.settings.workload, c.settings.load)
-        loads[key] = (c.settings.offered_requests_per_s, loads.get(key, (None, 0))[1] + 1)
-    rows = [
-        [*([variant] if report.variants else []), load, workload, number(rate), str(count)]
-        for (variant, workload, load), (rate, count) in loads.items()
-    ]
-    if not rows:
-        return []
-    header = ["load", "workload", "offered (requests/s)", "configurations"]
-    header = [*(["variant"] if report.variants else []), *header]
-    lines = ["", *table(header, rows, num_left=len(header) - 2)]
-    pilots = [
-        f"{number(found.get('requests_per_s'))} requests/s "
-        f"({number(found.get('output_tokens_per_s'))} tokens/s) at batch "
-        f"{found.get('max_batch_size', MISSING)} for {markdown(workload)}"
-        for workload, found in section(report.run.manifest, "capacity").items()
-    ]
-    if pilots:
-        replayed = section(report.run.manifest, "like").get("name")
-        by = f"taken from the run {markdown(str(replayed))}" if replayed else _BY_PILOT
-        lines += ["", f"Capacity, {by}: {joined(pilots)}."]
-    return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from paretobench.analysis.configurations import Configuration
 from paretobench.report.manifest import is_simulated, section, systems
 from paretobench.report.markdown_conditions import ceiling_caveats
+from paretobench.report.markdown_damage import damage_text
 from paretobench.report.markdown_engines import engine_caveats
 from paretobench.report.markdown_stages import run_label, stage_caveats
 from paretobench.report.markdown_table import table
@@ -20,7 +21,9 @@ _FOLD_FROM = 12
 
 def trust_lines(report: Report) -> list[str]:
     """Return every caveat, then each trial that is not valid with its reason."""
+    damage = damage_text(report)
     caveats = [
+        *([f"{damage}; they are named at the top."] if damage else []),
         *_run_caveats(report),
         *_package_caveats(report),
         *_gpu_caveats(report),

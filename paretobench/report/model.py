@@ -147,15 +147,7 @@ def assemble(run: RunFolder, pooled: Sequence[Point] | None = None) -> Report:
         configurations=tuple(configurations),
         frontier=tuple(find_frontier(configurations, throughput=throughput, latency=latency)),
         operating_points=tuple(chosen),
-        certificates=with_recorded(
-            certify_all(
-                chosen, configurations, run.manifest.get("scenario") or {}, latency=latency
-            ),
-            chosen,
-            configurations,
-            run.path / "operating_points.yaml",
-            latency=latency,
-        ),
+        certificates=_certificates(run, chosen, configurations),
         uncertainties=tuple(
             curve_uncertainties(
                 configurations,
@@ -169,6 +161,17 @@ def assemble(run: RunFolder, pooled: Sequence[Point] | None = None) -> Report:
         contests=tuple(find_contests(courses)),
         limits=find_limits(run, configurations),
     )
+
+
+def _certificates(
+    run: RunFolder, chosen: Sequence[OperatingPoint], configurations: Sequence[Configuration]
+) -> dict[str, Certificate]:
+    """Return what is shown of each chosen point, with what the folder has recorded of it."""
+    latency = latency_metric(run)
+    scenario = run.manifest.get("scenario") or {}
+    shown = certify_all(chosen, configurations, scenario, latency=latency)
+    recorded = run.path / "operating_points.yaml"
+    return with_recorded(shown, chosen, configurations, recorded, latency=latency)
 
 
 def _variant_rank(names: Sequence[str | None], configuration: Configuration) -> int:

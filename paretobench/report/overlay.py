@@ -19,7 +19,7 @@ from paretobench.report.text import joined, one_line
 from paretobench.results.reader import RunFolder
 
 _LONG_LABEL = 20  # characters: a shorter one needs no shortening
-_LONGEST_FOLDER = 100  # characters; a file system allows 255 bytes
+_LONGEST_FOLDER = 100  # bytes; a file system allows 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,8 @@ def default_folder(names: Sequence[str]) -> Path:
     """
     plain = [re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "run" for name in names]
     folder = "_and_".join(plain)
-    if len(folder) > _LONGEST_FOLDER:
-        digits = hashlib.sha256(folder.encode()).hexdigest()[:8]
-        folder = f"{folder[:_LONGEST_FOLDER]}-{digits}"
+    content = folder.encode()
+    if len(content) > _LONGEST_FOLDER:
+        digits = hashlib.sha256(content).hexdigest()[:8]
+        folder = f"{content[:_LONGEST_FOLDER].decode(errors='ignore')}-{digits}"
     return Path("results") / folder

@@ -92,14 +92,16 @@ _FACTS: Mapping[str, Callable[[Report], str | None]] = {
     "CUDA": _of_systems("cuda"),
     "transformers": _of_systems("transformers"),
     "workload": lambda r: "; ".join(r.workloads) or None,
-    "loads": lambda r: _listed([c.settings.load for c in r.configurations]),
+    "policy": lambda r: _listed(sorted({c.settings.policy for c in r.configurations})),
+    "loads": lambda r: _listed(sorted({c.settings.load for c in r.configurations})),
     "seed": lambda r: _text(seed(r.run)),
     "paretobench": _version,
 }
 # what may move a curve by itself, and is said beside the picture
-OF_THE_SYSTEM = (
+_SAID = (
     "measured or simulated", "device", "GPU driver", "model", "step times", "dtype",
     "quantization", "back end", "attention", "threads", "torch", "CUDA", "transformers", "workload",
+    "policy", "loads",
 )  # fmt: skip
 
 
@@ -113,5 +115,5 @@ def differences(overlay: Overlay) -> list[Difference]:
 
 
 def differing(overlay: Overlay) -> list[str]:
-    """Return what of the systems differs, by name: `["device", "torch"]`."""
-    return [d.what for d in differences(overlay) if d.what in OF_THE_SYSTEM]
+    """Return what differs and may move a curve, by name: `["device", "loads"]`."""
+    return [d.what for d in differences(overlay) if d.what in _SAID]

@@ -9,6 +9,7 @@ from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.deploy import reason_of
 from paretobench.report.manifest import provenance_line
 from paretobench.report.markdown import frontier_lines
+from paretobench.report.markdown_damage import damage_lines
 from paretobench.report.markdown_shift import shift_lines
 from paretobench.report.markdown_table import table
 from paretobench.report.model import Report
@@ -23,6 +24,8 @@ _CAUTIONS = {
     "measured or simulated": "Some were measured and some simulated",
     "model": "They ran different models",
     "workload": "They served different workloads",
+    "loads": "They were measured under different loads",
+    "policy": "They batched by different policies",
 }
 
 
@@ -32,6 +35,7 @@ def overlay_markdown(overlay: Overlay, links: Mapping[str, str]) -> bytes:
     apart = differences(overlay)
     lines = [f"# {markdown(joined(overlay.names))}", "", f"**{markdown(message(overlay))}.**"]
     lines += _caution_lines(apart)
+    lines += _damage_lines(overlay)
     lines += ["", "![The frontiers of all runs, over one another](frontier.png)", ""]
     lines += ["## What was compared", "", *_run_lines(overlay, links), ""]
     lines += ["## In what they differ", "", *_difference_lines(overlay, apart), ""]
@@ -48,6 +52,15 @@ def _caution_lines(apart: Sequence[Difference]) -> list[str]:
     if not said:
         return []
     return ["", f"{'. '.join(said)}: how far the curves lie apart may be owed to that alone."]
+
+
+def _damage_lines(overlay: Overlay) -> list[str]:
+    """Return which trials of which run are left out for damage; empty where none is."""
+    lines: list[str] = []
+    for name, report in zip(overlay.names, overlay.reports, strict=True):
+        said = damage_lines(report)
+        lines += ["", f"In {markdown(name)}:", "", *said[:-1]] if said else []
+    return lines
 
 
 def _run_lines(overlay: Overlay, links: Mapping[str, str]) -> list[str]:

@@ -24,13 +24,15 @@ from paretobench.report.points import FRONTIER_COLUMNS, csv_bytes, frontier_rows
 from paretobench.report.shift import shift_documents
 from paretobench.results.atomic import write_atomically, write_json_atomically
 from paretobench.results.reader import RunFolder
+from paretobench.results.writer import check_can_be_written
 
 MARK = "overlay.json"  # by which a folder is known to be an overlay
 
 
 def check_overlay_folder(folder: Path, runs: Sequence[RunFolder]) -> None:
     """Raise RunFolderError unless an overlay can be written to `folder`: new, empty, or one of an
-    earlier overlay, and outside of every run folder. Writes nothing."""
+    earlier overlay, outside of every run folder, and where one may write. Writes nothing."""
+    check_can_be_written(folder)
     wanted = folder.resolve()
     for run in runs:
         if wanted.is_relative_to(run.path.resolve()):
@@ -52,7 +54,7 @@ def write_overlay(overlay: Overlay, folder: Path) -> list[Path]:
 
     Equal runs give equal bytes. Raises IncompleteError where the disk refuses.
     """
-    _make(folder)
+    make_overlay_folder(folder)
     links = {
         name: quote(os.path.relpath(report.run.path, folder))
         for name, report in zip(overlay.names, overlay.reports, strict=True)
@@ -89,7 +91,8 @@ def overlay_document(overlay: Overlay, folder: Path, files: Sequence[Path]) -> d
     return document
 
 
-def _make(folder: Path) -> None:
+def make_overlay_folder(folder: Path) -> None:
+    """Make the folder of an overlay where it is not there yet. Raises RunFolderError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

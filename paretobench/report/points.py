@@ -93,11 +93,11 @@ def load_undamaged(run: RunFolder) -> Loaded:
     """Return one point a trial, worked out from its raw files, one trial's in memory at a time.
 
     A trial with a raw file that is damaged or of a format that is not read here is left out. A
-    folder with no raw files at all (a committed run) gives the points of its `points.csv`. Raises
+    run without a trial's folder (a committed run) gives the points of its `points.csv`. Raises
     RunFolderError where every trial is damaged, or where trials are done but neither is there.
     """
     measured = run.trial_ids()
-    if measured:
+    if measured or run.has_raw_files():
         return _from_raw(run, measured)
     path = run.path / "points.csv"
     if path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 
 from paretobench.analysis.configurations import Configuration
@@ -10,6 +11,8 @@ from paretobench.core.metrics import metric_of, split_name
 from paretobench.core.points import Settings
 
 MISSING = "—"
+# what can begin or end emphasis: `_` inside a word and `~` before one (nearly) are plain text
+_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])|(?<=\S)~")
 _UNITS = {
     "requests_per_s": "requests/s",
     "goodput_requests_per_s": "good requests/s",
@@ -145,13 +148,16 @@ def one_line(text: str, *, limit: int | None = None) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return the text for a Markdown sentence or table cell: nothing in it acts as markup.
+    """Return the text for a Markdown sentence or table cell: nothing in it acts as markup, but
+    that a code host may link a bare address.
 
     >>> markdown("a|b <i>")
     'a\\\\|b &lt;i&gt;'
+    >>> markdown("p95_e2e_ms of __init__, ~200 ms"), markdown("~~no~~")
+    ('p95_e2e_ms of \\\\_\\\\_init\\\\_\\\\_, ~200 ms', '~\\\\~no\\\\~\\\\~')
     """
     clean = one_line(text).replace("&", "&amp;").replace("\\", "&#92;")
     clean = clean.replace("<", "&lt;").replace(">", "&gt;")
     for sign in "|`*[]":
         clean = clean.replace(sign, f"\\{sign}")
-    return clean
+    return _EMPHASIS.sub(r"\\\g<0>", clean)

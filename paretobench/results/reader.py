@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
-from paretobench import READABLE_SCHEMA_VERSIONS, SCHEMA_VERSION, __version__
+from paretobench import READABLE_SCHEMA_VERSIONS, __version__
 from paretobench.core.columns import RequestColumns, StepColumns
 from paretobench.core.errors import RunFolderError
 from paretobench.core.points import Settings
@@ -21,6 +21,7 @@ from paretobench.core.values import (
     Window,
 )
 from paretobench.results import tables
+from paretobench.results.typed import typed
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -41,14 +42,22 @@ class RunFolder:
             if (self.path / "trials" / trial["trial_id"] / "summary.json").is_file()
         ]
 
+    def has_raw_files(self) -> bool:
+        """Return whether any trial that is done has a folder: the authority, and not the CSV."""
+        done = (trial for trial in self.manifest["trials"] if trial["state"] == "done")
+        return any((self.path / "trials" / trial["trial_id"]).is_dir() for trial in done)
+
     def read_trial(self, trial_id: str) -> tuple[Settings, Trace]:
         """Return a trial's settings and everything recorded in it; requests and steps are columns.
 
         Raises RunFolderError, with its name, where a raw file is missing or damaged.
         """
         folder = self.path / "trials" / trial_id
-        settings, facts = self._undamaged(folder / "summary.json", _read_summary)
+        settings, window, facts = self._undamaged(folder / "summary.json", _read_summary)
         changes = folder / "limit_changes.parquet"  # only where a controller moved the limit
+        has_changes = facts.has_limit_changes
+        if has_changes is None:
+            has_changes = changes.exists()
         return settings, Trace(
             requests=self._undamaged(
                 folder / "requests.parquet",
@@ -59,8 +68,12 @@ class RunFolder:
                 partial(tables.read_columns, kind=StepColumns, complete=self._is_complete),
             ),
             telemetry=self.read_telemetry(trial_id),
-            limit_changes=self._records(changes, LimitChange) if changes.exists() else (),
-            **facts,
+            limit_changes=self._records(changes, LimitChange) if has_changes else (),
+            window=window,
+            outcome=_outcome(facts.outcome),
+            reason=facts.outcome_reason,
+            started_monotonic_s=facts.started_monotonic_s,
+            attempt=facts.attempt,
         )
 
     def read_telemetry(self, trial_id: str) -> tuple[TelemetrySample, ...]:
@@ -85,7 +98,7 @@ class RunFolder:
             return read(path)
         except FileNotFoundError as error:
             raise _damaged(path, "none") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, tables.MissingColumnsError) and not self._is_complete:
                 raise RunFolderError(
                     f"{path}: of an earlier format ({error}), {_written_by(self.manifest)}"
@@ -119,41 +132,73 @@ def open_run(path: Path) -> RunFolder:
     found = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if found not in READABLE_SCHEMA_VERSIONS:
         known = " or ".join(map(str, READABLE_SCHEMA_VERSIONS))
-        is_newer = isinstance(found, int) and found > SCHEMA_VERSION
         raise RunFolderError(
             f"{manifest_path}: expected schema_version {known}, which paretobench {__version__} "
-            f"reads, found {found!r}, {_written_by(manifest, is_newer=is_newer)}"
+            f"reads, found {found!r}, {_written_by(manifest)}"
         )
+    lacking = _lacking(manifest)
+    if lacking:
+        raise RunFolderError(f"{manifest_path}: expected {lacking}, found none; restore the file")
     return RunFolder(path=path, manifest=manifest)
 
 
-def _written_by(manifest: Any, *, is_newer: bool = False) -> str:
+def _lacking(manifest: Mapping[str, Any]) -> str | None:
+    """Return what every reader asks of a manifest and this one has not, None where it has all."""
+    trials = manifest.get("trials")
+    if not isinstance(manifest.get("state"), str):
+        return "the run's `state`"
+    if not isinstance(trials, list):
+        return "a list of `trials`"
+    for number, trial in enumerate(trials, start=1):
+        found = trial if isinstance(trial, dict) else {}
+        for key in ("trial_id", "state"):
+            if not isinstance(found.get(key), str):
+                return f"the `{key}` of trial {number}"
+    return None
+
+
+def _written_by(manifest: Any) -> str:
     """Return which version wrote a folder, and how to have that version."""
     content = manifest if isinstance(manifest, dict) else {}
     version = content.get("paretobench_version")
     if not version:
         return "and no paretobench_version that wrote it; restore the file"
     commit = ((content.get("provenance") or {}).get("package") or {}).get("git_commit")
-    written = f"written by paretobench {version}{f' at commit {commit[:7]}' if commit else ''}"
-    if is_newer:
-        return f"{written}; update paretobench to that version"
+    if not commit:
+        return (
+            f"written by paretobench {version} at a commit that is not recorded; read it with "
+            "that version, or measure again"
+        )
     return (
-        f"{written}; read it with that version: `git checkout {commit or f'v{version}'}` and "
-        "`pip install -c constraints.txt -e .`"
+        f"written by paretobench {version} at commit {commit[:7]}; read it with that version: "
+        f"`git fetch`, `git checkout {commit}` and `pip install -c constraints.txt -e .`"
     )
 
 
-def _read_summary(path: Path) -> tuple[Settings, dict[str, Any]]:
-    """Return a trial's settings and the facts of its trace that are in no table."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What a trial's summary says of its trace that is in no table."""
+
+    outcome: str
+    outcome_reason: str | None
+    started_monotonic_s: float | None
+    attempt: int = 1
+    has_limit_changes: bool | None = None  # None: of before this was noted
+
+
+def _read_summary(path: Path) -> tuple[Settings, Window | None, _Facts]:
     summary = json.loads(path.read_text())
-    window = summary["window"]
-    return Settings(**summary["settings"]), {
-        "window": None if window is None else Window(**window),
-        "outcome": _outcome(summary["outcome"]),
-        "reason": summary["outcome_reason"],
-        "started_monotonic_s": summary["started_monotonic_s"],
-        "attempt": summary.get("attempt", 1),
-    }
+    settings, window = typed(Settings, summary["settings"]), summary["window"]
+    if settings.trial_id != path.parent.name:
+        raise ValueError(f"it is of trial {settings.trial_id}")
+    if not all(isinstance(own, dict) for own in settings.class_limits().values()):
+        raise ValueError(f"class_batching: {settings.class_batching!r}")
+    settings.constants().items()
+    settings.profile()
+    known = {field.name for field in fields(_Facts)} & summary.keys()
+    facts = typed(_Facts, {name: summary[name] for name in known})
+    _outcome(facts.outcome)
+    return settings, None if window is None else typed(Window, window), facts
 
 
 def _outcome(name: str) -> Outcome:

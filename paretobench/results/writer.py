@@ -213,7 +213,15 @@ def check_free(path: Path) -> None:
             f"{path}: expected a new or empty folder, found one that is not a run of paretobench; "
             "nothing was written. Give another --output-dir"
         )
-    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    check_can_be_written(path)
+
+
+def check_can_be_written(path: Path) -> None:
+    """Raise RunFolderError where a folder at `path` could not be made or filled; writes nothing."""
+    try:
+        existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    except OSError as error:
+        raise _cannot_make(path, error) from error
     if not os.access(existing, os.W_OK | os.X_OK) or not existing.is_dir():
         raise RunFolderError(
             f"{path}: cannot be made: {existing} cannot be written to; give another --output-dir"
@@ -234,6 +242,7 @@ def _summary(trace: Trace, point: Point) -> dict[str, Any]:
         "reason": point.reason,
         "remedy": point.remedy,
         "attempt": trace.attempt,
+        "has_limit_changes": bool(trace.limit_changes),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import typer
+from cells import code_cell
 
 # what Typer puts behind an option's help: [default: 4.0; x>=1], [required]; our own [default: none]
 _BEHIND = re.compile(r"\s*\[((?:default: |required|\d*<?=?x[<>])[^\[\]]*)\]$")
@@ -85,8 +86,8 @@ def _options(rows: list[Row]) -> str:
     lines = ["| option | what | default | bounds |", "| --- | --- | --- | --- |"]
     for row in rows:
         default = "required" if row.default == "required" else row.default and f"`{row.default}`"
-        name = row.name.replace("|", "\\|")
-        lines.append(f"| `{name}` | {_text(row.help)} | {default or '—'} | {row.bounds or '—'} |")
+        name = code_cell(row.name)
+        lines.append(f"| {name} | {_text(row.help)} | {default or '—'} | {row.bounds or '—'} |")
     return "\n".join(lines)
 
 

@@ -5,22 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-PROGRAMS = (
-    "paretobench",
-    "pip",
-    "pytest",
-    "python",
-    "mkdocs",
-    "git",
-    "bash",
-    "scripts/",
-    "nvidia-",
+PROGRAM = re.compile(  # of this folder or of another: ../base/.venv/bin/pip
+    r"(\S*/)?(paretobench|pip|pytest|python3?|mkdocs|git|bash|nvidia-\S+)(\s|$)|scripts/"
 )
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _JOINED = re.compile(r"""\s(?:&&|\|\||;)\s(?=(?:[^"']|"[^"]*"|'[^']*')*$)""")  # not in quotes
 _BEFORE = re.compile(r"^(\$ |(- )?run: )")  # a prompt, or a step of a workflow file
 _AFTER = re.compile(r"\s+(#\s.*|(>|\d>|\|)\s.*|\d?>>?\s?\S+)$")  # a comment, a pipe, a redirection
+_PART = re.compile(r"^python3? -m$")  # of what?
 
 
 def commands(markdown: str) -> list[str]:
@@ -34,6 +27,8 @@ def commands(markdown: str) -> list[str]:
     ['pip install .', 'paretobench schema']
     >>> commands("    paretobench compare --baseline-cmd 'cd b && run' && git push")
     ["paretobench compare --baseline-cmd 'cd b && run'", 'git push']
+    >>> commands("    ../base/.venv/bin/pip install ../base\\n\\nby `python -m` and `pipe a`")
+    ['../base/.venv/bin/pip install ../base']
     """
     found: dict[str, None] = {}
     text: list[str] = []
@@ -76,7 +71,7 @@ def _lines(markdown: str) -> Iterator[tuple[str, bool]]:
 
 def _split(line: str) -> Iterator[str]:
     for part in _JOINED.sub("\n", _BEFORE.sub("", line.strip())).split("\n"):
-        if part.strip().startswith(PROGRAMS):
+        if PROGRAM.match(part.strip()):
             command = _AFTER.sub("", part).strip()
-            if " " in command or command == "pytest":
+            if (" " in command or command == "pytest") and not _PART.match(command):
                 yield command

@@ -10,11 +10,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cells import code_cell
+
 Schema = Mapping[str, Any]
 
 SUFFIXES = {"requests_per_s": "requests/s", "_ms": "ms", "_s": "s", "_tokens": "tokens"}
-# what is counted where the key itself does not say so
-COUNTED = {
+# the unit where the key itself does not say it
+UNITS = {
     "max_batch_size": "requests",
     "initial_batch_size": "requests",
     "step": "requests",
@@ -34,7 +36,9 @@ COUNTED = {
     "mean": "tokens",
     "cap": "tokens",
     "threads": "threads",
+    "by_batch_size": "ms",
 }
+KEYED_BY = {"subject_to": "metric", "by_batch_size": "batch size"}  # others by names
 SHARES_OF_AN_SLA = ("Threshold.low", "Threshold.high")  # the names of lengths, but factors here
 BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
 
@@ -108,7 +112,7 @@ def _section(
         cells = (
             f"`{key}`",
             " ".join(value.get("description", "").split()),
-            type_text(value, called),
+            type_text(value, called).replace("by name:", f"by {KEYED_BY.get(key, 'name')}:"),
             default,
             bounds_text(value) or "—",
             unit_of(name, key, value) or "—",
@@ -146,7 +150,7 @@ def bounds_text(part: Schema) -> str:
         if limits:
             found[" and ".join(limits)] = None
         if "pattern" in inner:
-            found[f"matches `{inner['pattern']}`".replace("|", "\\|")] = None
+            found[f"matches {code_cell(inner['pattern'])}"] = None
         if inner.get("minItems", 0) > 1:
             found[f"at least {inner['minItems']}"] = None
     return "; ".join(found)
@@ -164,8 +168,8 @@ def unit_of(definition: str, key: str, part: Schema) -> str:
         return ""
     if f"{definition}.{key}" in SHARES_OF_AN_SLA:
         return ""
-    if key in COUNTED:
-        return COUNTED[key]
+    if key in UNITS:
+        return UNITS[key]
     return next((unit for end, unit in SUFFIXES.items() if key.endswith(end)), "")
 
 

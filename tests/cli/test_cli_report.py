@@ -48,12 +48,26 @@ def test_what_is_wrong_with_one_run_is_found_before_anything_is_written(
 ) -> None:
     good, none, over = (tmp_path / name for name in ("good", "none", "over"))
     good.mkdir()
-    manifest = {"schema_version": SCHEMA_VERSION, "name": "good", "trials": []}
+    manifest = {"schema_version": SCHEMA_VERSION, "name": "good", "state": "complete", "trials": []}
     (good / "manifest.json").write_text(json.dumps(manifest))
     result = run("report", good, none, "--output-dir", over)
     assert result.code == 2
     assert f"{none}: expected a run folder" in result.err
     assert [path.name for path in tmp_path.rglob("*")] == ["good", "manifest.json"]
+
+
+def test_where_the_overlay_cannot_be_made_no_run_is_written_either(
+    run: Run, tmp_path: Path
+) -> None:
+    manifest = {"schema_version": SCHEMA_VERSION, "state": "complete", "trials": []}
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "over").symlink_to(tmp_path / "nowhere")  # which only the attempt tells
+    result = run("report", tmp_path / "a", tmp_path / "b", "--output-dir", tmp_path / "over")
+    assert result.code == 2
+    assert "over: cannot be made" in result.err
+    assert sorted(path.name for path in tmp_path.glob("?/*")) == ["manifest.json"] * 2
 
 
 @pytest.mark.parametrize("option", ["--name", "--output-dir"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,13 +38,14 @@ NOT_RUN = {
     ),
     "git worktree add ../base main": "makes a folder beside the checkout",
     "python -m venv ../base/.venv": "the environment of that folder",
+    "../base/.venv/bin/pip install -c ../base/constraints.txt -e ../base": "likewise",
     "nvidia-cuda-mps-control -d": "starts a daemon of NVIDIA's driver",
 }
 SCRIPTS = (
     "python scripts/",
     "bash scripts/",
     "scripts/",
-)  # take minutes: that they exist is checked
+)  # take minutes: that they exist, and have the options given, is checked
 EXITS = {  # where 0 is not what the page says
     "paretobench compare results/cpu-2core-epyc/certified_chat "
     "results/cpu-2core-epyc/certified_chat_verify": 3,
@@ -78,9 +82,18 @@ def test_every_subcommand_that_a_page_names_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [c for c in FOUND if c.startswith(SCRIPTS)])
-def test_every_script_that_a_page_runs_exists(command: str) -> None:
-    script = next(word for word in shlex.split(command) if word.startswith("scripts/"))
+def test_every_script_that_a_page_runs_exists_and_has_the_options_given(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(command)
+    script = next(word for word in words if word.startswith("scripts/"))
     assert (ROOT / script).is_file()
+    options = {word.partition("=")[0] for word in words if word.startswith("-")}
+    if options:
+        monkeypatch.setattr(sys, "argv", [script, "--help"])
+        with pytest.raises(SystemExit):
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        assert options <= set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", capsys.readouterr().out))
 
 
 @pytest.mark.parametrize("command", RUN)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import doctest
+import html
 import re
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
+import cells
 import cli_reference as cli_reference_module
 import commands
 import links
@@ -16,6 +18,7 @@ import scenario_reference as scenario_reference_module
 import typer
 from cli_reference import cli_reference, rows_of
 from links import files_outside
+from pydantic import Field
 from scenario_reference import keys_of, scenario_reference, unit_of
 from typer.main import get_command
 
@@ -29,12 +32,12 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = Scenario.model_json_schema()
 NO_UNIT = re.compile(  # numbers that are shares, factors, seeds, or of a unit named elsewhere
     r"seed|share|fraction|factor|percentile|margin|amplitude|burstiness|speedup|cv|recent|priority|"
-    r"high|low|latency_cap|subject_to|by_batch_size|throughput|(mean|p\d\d)_(e2e|ttft|tpot)"
+    r"high|low|latency_cap|subject_to|throughput|(mean|p\d\d)_(e2e|ttft|tpot)"
 )
 
 
 @pytest.mark.parametrize(
-    "module", [cli_reference_module, commands, links, scenario_reference_module]
+    "module", [cells, cli_reference_module, commands, links, scenario_reference_module]
 )
 def test_the_generators_do_what_their_examples_say(module: ModuleType) -> None:
     assert doctest.testmod(module).failed == 0
@@ -75,9 +78,14 @@ def test_a_key_is_told_with_type_default_bounds_and_unit() -> None:
 
         delay_ms: float | None = None
         """How late."""
+        device: Annotated[str, Field(pattern="^(cpu|cuda)$")]
+        """Where."""
 
-    row = sections(scenario_reference({**Late.model_json_schema(), "$defs": {}}))["scenario"][0]
-    assert [cell.strip() for cell in row] == ["`delay_ms`", "How late.", "number", "—", "—", "ms"]
+    rows = sections(scenario_reference({**Late.model_json_schema(), "$defs": {}}))["scenario"]
+    late, where = ([html.unescape(cell.strip()) for cell in row] for row in rows)
+    assert late == ["`delay_ms`", "How late.", "number", "—", "—", "ms"]
+    matches = "matches <code>^(cpu|cuda)$</code>"
+    assert where == ["`device`", "Where.", "text", "required", matches, "—"]
 
 
 def test_every_command_and_option_has_a_row_and_every_command_its_exit_codes() -> None:

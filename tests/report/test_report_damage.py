@@ -20,7 +20,7 @@ from paretobench.core.step_times import StepTimes
 from paretobench.core.values import BatchingConfig, Trial
 from paretobench.core.workloads import ClosedLoop, FixedLength, WorkloadSpec
 from paretobench.report.model import assemble
-from paretobench.report.points import load_points
+from paretobench.report.points import load_points, points_csv
 from paretobench.results import RunWriter, open_run
 from paretobench.targets.simulated import SimulatedTarget
 
@@ -93,6 +93,21 @@ def another_document(path: Path) -> None:
     path.write_text("[]")
 
 
+def with_value(section: str, name: str, value: object) -> Callable[[Path], None]:
+    """Return a damage to a summary that is JSON all the same."""
+
+    def damage(path: Path) -> None:
+        summary = json.loads(path.read_text())
+        summary[section][name] = value
+        path.write_text(json.dumps(summary))
+
+    return damage
+
+
+def of_another_trial(path: Path) -> None:
+    shutil.copytree(path.parent.parent / FIRST.trial_id, path.parent, dirs_exist_ok=True)
+
+
 DAMAGES = [
     ("requests.parquet", truncated),
     ("requests.parquet", flipped),
@@ -102,6 +117,11 @@ DAMAGES = [
     ("summary.json", not_json),
     ("summary.json", another_document),
     ("summary.json", Path.unlink),
+    ("summary.json", of_another_trial),
+    ("summary.json", with_value("settings", "max_batch_size", None)),
+    ("summary.json", with_value("settings", "class_batching", "{bad")),
+    ("summary.json", with_value("settings", "controller_constants", "[]")),
+    ("summary.json", with_value("window", "end_s", "x")),
     ("requests.parquet", without_a_column),
     ("steps.parquet", of_another_type),
 ]
@@ -136,6 +156,16 @@ def test_a_run_of_which_nothing_can_be_read_is_refused(run: Path) -> None:
         assemble(open_run(run))
 
 
+def test_a_csv_does_not_stand_for_raw_files_of_which_every_summary_is_lost(run: Path) -> None:
+    (run / "points.csv").write_bytes(points_csv(load_points(open_run(run))))
+    for trial in TRIALS:
+        (run / "trials" / trial.trial_id / "summary.json").unlink()
+    with pytest.raises(RunFolderError, match=r"none of 3 trials can be read.*summary\.json"):
+        load_points(open_run(run))
+    shutil.rmtree(run / "trials")  # a committed run
+    assert len(load_points(open_run(run))) == 3
+
+
 def test_the_report_says_so_and_the_command_is_incomplete(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,3 +182,5 @@ def test_the_report_says_so_and_the_command_is_incomplete(
     top = (run / "report.md").read_text().partition("## Frontier")[0]
     assert "**1 of 3 trials left out" in top
     assert name in top.replace("\\", "")
+    trust = (run / "report.md").read_text().partition("## What to trust less")[2]
+    assert "- 1 of 3 trials left out" in trust

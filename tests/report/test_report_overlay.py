@@ -13,10 +13,11 @@ import pytest
 from paretobench.core.errors import RunFolderError, UserInputError
 from paretobench.report.figures import overlay_files
 from paretobench.report.figures.canvas import render, style
-from paretobench.report.figures.overlay import draw_overlay
+from paretobench.report.figures.overlay import draw_overlay, subtitle
 from paretobench.report.model import assemble
-from paretobench.report.overlay import Overlay, check_alike, run_names
+from paretobench.report.overlay import Overlay, check_alike, default_folder, run_names
 from paretobench.report.overlay_differences import differences
+from paretobench.report.overlay_markdown import overlay_markdown
 from paretobench.report.overlay_message import message
 from paretobench.report.overlay_write import (
     check_overlay_folder,
@@ -133,6 +134,28 @@ def test_the_text_says_that_the_machines_differ_and_links_each_run(curve, tmp_pa
     json.dumps(document, allow_nan=False)
 
 
+def test_other_loads_and_policies_are_said_in_picture_table_and_text(curve, make_run, point):
+    (found,) = [point(batch=4, utilisation=0.5)]
+    other = replace(found, settings=replace(found.settings, policy="continuous"))
+    overlay = overlay_of(curve("a", BASE), make_run([other], folder="b", name="b"))
+    assert subtitle(overlay).startswith("The runs differ in policy and loads; a: ")
+    text = overlay_markdown(overlay, {"a": "a", "b": "b"}).decode()
+    assert "measured under different loads. They batched by different policies: how far" in text
+    assert "| policy | static | continuous |" in text
+    same = overlay_of(curve("a", BASE), curve("c", BASE[::-1]))
+    assert differences(same) == []
+
+
+def test_what_is_left_out_of_a_run_for_damage_is_said_above_the_picture(curve):
+    overlay = overlay_of(curve("a", BASE), curve("b", BASE))
+    intact, report = overlay.reports
+    overlay = replace(overlay, reports=(intact, replace(report, damaged=("x 8: trials/12 <",))))
+    top = overlay_markdown(overlay, {"a": "a", "b": "b"}).decode().partition("![The frontiers")[0]
+    assert "In b:\n\n**1 of 4 trials left out" in top
+    assert "- x 8: trials/12 &lt;." in top
+    assert "In a:" not in top
+
+
 def test_a_run_with_nothing_valid_is_named_and_the_others_are_drawn(curve, make_run, point):
     lost = make_run([point(batch=4, verdict="failed", reason="died")], folder="b", name="b")
     overlay = overlay_of(curve("a", BASE), lost)
@@ -146,6 +169,11 @@ def test_runs_of_one_name_are_told_apart_by_as_much_of_their_paths_as_it_takes(c
     assert run_names(runs) == ("old/chat", "new/chat", "new/other")
     assert run_names(runs[1:]) == ("chat", "other")
     assert run_names(runs[1:], ["x", "y"]) == ("x", "y")
+
+
+def test_a_long_name_makes_a_folder_that_a_file_system_takes(tmp_path):
+    (tmp_path / default_folder(["長" * 90, "b"])).mkdir(parents=True)
+    assert default_folder(["長" * 90, "b"]) != default_folder(["長" * 90, "c"])
 
 
 @pytest.mark.parametrize("given", [["x"], ["x", "x"], ["x", " "]])
@@ -171,5 +199,8 @@ def test_an_overlay_is_written_over_itself_alone(curve, tmp_path):
     for taken in (run.path / "over", run.path, tmp_path / "full"):
         with pytest.raises(RunFolderError, match="another --output-dir"):
             check_overlay_folder(taken, [run])
+    for impossible in (tmp_path / "full" / "notes.txt" / "over", tmp_path / ("x" * 300)):
+        with pytest.raises(RunFolderError, match=r"cannot be made.*another --output-dir"):
+            check_overlay_folder(impossible, [run])
     (tmp_path / "full" / "overlay.json").write_text("{}")
     check_overlay_folder(tmp_path / "full", [run])

@@ -121,8 +121,9 @@ def test_a_file_of_an_earlier_format_is_refused_with_the_version_that_reads_it(
     writer.add_trial(*measured())
     path = tmp_path / "run" / "trials" / TRIAL.trial_id / "steps.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["decode_rows"]), path)
-    changed(tmp_path / "run", schema_version=1, paretobench_version="0.0.3")
-    with pytest.raises(RunFolderError, match=r"no column decode_rows.*git checkout v0\.0\.3"):
+    provenance = {"package": {"git_commit": "0123456789abcdef"}}
+    changed(tmp_path / "run", schema_version=1, provenance=provenance)
+    with pytest.raises(RunFolderError, match=r"no column decode_rows.*git checkout 0123456789ab"):
         open_run(tmp_path / "run").read_trial(TRIAL.trial_id)
 
 
@@ -137,7 +138,8 @@ def test_changes_of_a_limit_read_back_as_they_were_recorded(tmp_path: Path) -> N
     writer = create(tmp_path / "run")
     writer.plan([trial])
     writer.add_trial(trace, point)
-    settings, read = open_run(tmp_path / "run").read_trial(trial.trial_id)
+    run = open_run(tmp_path / "run")
+    settings, read = run.read_trial(trial.trial_id)
     assert read.limit_changes == trace.limit_changes
     assert settings.constants() == {
         "kind": "aimd",
@@ -148,6 +150,14 @@ def test_changes_of_a_limit_read_back_as_they_were_recorded(tmp_path: Path) -> N
         "increase": 1,
         "decrease_factor": 0.5,
     }
+    folder = tmp_path / "run" / "trials" / trial.trial_id
+    (folder / "limit_changes.parquet").unlink()
+    with pytest.raises(RunFolderError, match=r"limit_changes\.parquet: expected .* found none"):
+        run.read_trial(trial.trial_id)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary.pop("has_limit_changes") is True
+    (folder / "summary.json").write_text(json.dumps(summary))  # as before it was noted
+    assert run.read_trial(trial.trial_id)[1].limit_changes == ()
 
 
 def test_a_trial_of_nothing_reads_back(tmp_path: Path) -> None:
@@ -252,15 +262,39 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     changed(tmp_path / "run", schema_version=99, paretobench_version="7.0.0")
     with pytest.raises(
         RunFolderError,
-        match=r"expected schema_version 1 or 2, .* 99, written by paretobench 7\.0\.0; update",
+        match=r"schema_version 1 or 2, .* 99, written by paretobench 7\.0\.0 .*that version",
     ):
         open_run(tmp_path / "run")
 
 
-def test_a_version_of_before_is_refused_with_the_one_that_reads_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"state": None}, "the run's `state`"),
+        ({"trials": {}}, "a list of `trials`"),
+        ({"trials": [{"trial_id": "a", "state": "done"}, {}]}, "the `trial_id` of trial 2"),
+    ],
+)
+def test_a_manifest_without_what_every_reader_asks_of_it_is_refused(
+    tmp_path: Path, values: dict[str, object], expected: str
+) -> None:
     create(tmp_path / "run").close()
-    provenance = {"package": {"git_commit": "0123456789abcdef"}}
-    changed(tmp_path / "run", schema_version=0, paretobench_version="0.0.9", provenance=provenance)
+    changed(tmp_path / "run", **values)
+    with pytest.raises(RunFolderError, match=rf"manifest\.json: expected {expected}, found none"):
+        open_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("version", [0, 99])
+def test_another_version_is_refused_with_the_one_that_reads_it(
+    tmp_path: Path, version: int
+) -> None:
+    create(tmp_path / "run").close()
+    changed(
+        tmp_path / "run",
+        schema_version=version,
+        paretobench_version="0.0.9",
+        provenance={"package": {"git_commit": "0123456789abcdef"}},
+    )
     with pytest.raises(
         RunFolderError,
         match=r"written by paretobench 0\.0\.9 at commit 0123456; .*git checkout 0123456789abcdef",
