@@ -125,7 +125,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side: its run folders, one a pair, and the report of all of them together."""
+    """One side: its run folders, one a pair, and the report of all that count together."""
 
     name: SideName
     path: Path
