@@ -10,7 +10,7 @@ from paretobench.gate.decision import decide
 from paretobench.gate.goals import operating_point_changes
 from paretobench.gate.hypervolumes import hypervolume_ratios
 from paretobench.gate.identity import by_key, tells_variants
-from paretobench.gate.interleaving import why_advisory
+from paretobench.gate.interleaving import why_advisory, why_one_pair
 from paretobench.gate.matching import match_configurations
 from paretobench.gate.moves import frontier_moves
 from paretobench.gate.sides import SideRuns, read_sides
@@ -33,7 +33,7 @@ def compare_runs(
     several = tells_variants(before, after)
     before, after = of_valid_rounds(before, after, tells_variants=several)
     matching = match_configurations(before, after, tells_variants=several)
-    advisory = why_advisory(before, after)
+    advisory = why_advisory(before, after) or why_one_pair(matching.matches)
     decision = decide(
         matching.matches,
         matching.lost,

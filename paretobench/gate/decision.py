@@ -103,11 +103,7 @@ def _rule(
     limit = thresholds.advisory if is_advisory else thresholds.pass_below
     interval = overall.as_loss(None, confidence).interval
     if interval is None:
-        few = (
-            "no configuration was valid on both sides in two pairs: measure more"
-            if losses.in_one_pair
-            else "one run of one configuration has no interval: measure pairs (--run-pairs 5)"
-        )
+        few = "too few runs of each configuration for an interval: measure pairs (--run-pairs 5)"
         return _Ruling(outcome="inconclusive", reason=f"{told}; {few}")
     if interval.high < limit:
         return _Ruling(outcome="pass", reason=f"{told}, its upper bound is below {percent(limit)}")
@@ -208,11 +204,6 @@ def _notes(decision: Decision, losses: Losses) -> list[str]:
             f"single configurations: {tests} one-sided tests ({len(decision.configurations)} "
             f"configurations × {len(MEASURES)} measures) of at most "
             f"{percent(thresholds.single_margin)}, corrected together after Holm"
-        )
-    if losses.in_one_pair:
-        notes.append(
-            f"not in the overall loss, since they were valid on both sides in one pair alone: "
-            f"{_listed(losses.in_one_pair)}"
         )
     if losses.num_left_out:
         runs = "run is" if losses.num_left_out == 1 else "runs are"

@@ -84,7 +84,7 @@ def over_configurations(series: Sequence[Sequence[LogRatios]]) -> Estimate | Non
     if not known:
         return None
     if len({number for measures in known for m in measures for number in m.by_round}) > 1:
-        enough = [kept for measures in known if (kept := [m for m in measures if has_several(m)])]
+        enough = [kept for measures in known if (kept := [m for m in measures if _has_several(m)])]
         return _over_rounds(enough) if enough else _without_error(known)
     of_each = [_mean([_mean(m.by_round.values()) for m in measures]) for measures in known]
     mean = _mean(of_each)
@@ -100,8 +100,7 @@ def over_configurations(series: Sequence[Sequence[LogRatios]]) -> Estimate | Non
     return _of_repeats(known[0], mean)
 
 
-def has_several(ratios: LogRatios) -> bool:
-    """Return whether it has more than one round."""
+def _has_several(ratios: LogRatios) -> bool:
     return len(ratios.by_round) > 1
 
 

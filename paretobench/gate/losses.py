@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from paretobench.gate.estimates import (
-    Estimate,
-    has_several,
-    of_configuration,
-    over_configurations,
-)
+from paretobench.gate.estimates import Estimate, of_configuration, over_configurations
 from paretobench.gate.holm import holm
 from paretobench.gate.log_ratios import LogRatios, log_ratios
 from paretobench.gate.values import MEASURES, ConfigurationLoss, Loss, Match, Measure, Thresholds
@@ -22,16 +17,14 @@ _Ratios = Mapping[Measure, LogRatios]
 class Losses:
     """Everything that the rule decides by.
 
-    `overall` and `by_measure` are of the gating configurations, without `in_one_pair`: the labels
-    of those that have one pair of several, which says nothing of how pairs differ. `num_left_out`
-    values were not finite, or 0.
+    `overall` and `by_measure` are of the gating configurations. `num_left_out` values were not
+    finite, or 0.
     """
 
     overall: Estimate | None
     by_measure: Mapping[Measure, Estimate]
     configurations: tuple[ConfigurationLoss, ...]
     num_left_out: int
-    in_one_pair: tuple[str, ...]
 
     def shown_in_measures(self, limit: float) -> dict[Measure, float]:
         """Return the Holm-corrected p values of "this measure lost no more than `limit`"."""
@@ -48,18 +41,14 @@ def find_losses(matches: Sequence[Match], thresholds: Thresholds, *, is_advisory
     """
     ratios = [{measure: log_ratios(match, measure) for measure in MEASURES} for match in matches]
     gating = [(m, r) for m, r in zip(matches, ratios, strict=True) if m.is_gating]
-    moving = [[of_one[m] for m in MEASURES if can_move(m, match)] for match, of_one in gating]
-    pairs = {number for measures in moving for m in measures for number in m.by_round}
+    overall = over_configurations(
+        [[of_one[m] for m in MEASURES if can_move(m, match)] for match, of_one in gating]
+    )
     return Losses(
-        overall=over_configurations(moving),
+        overall=overall,
         by_measure=_by_measure(gating),
         configurations=_of_configurations(matches, ratios, thresholds, is_advisory=is_advisory),
         num_left_out=sum(r.num_left_out for of_one in ratios for r in of_one.values()),
-        in_one_pair=tuple(
-            match.label
-            for (match, _), measures in zip(gating, moving, strict=True)
-            if len(pairs) > 1 and not any(has_several(m) for m in measures)
-        ),
     )
 
 

@@ -82,11 +82,12 @@ def match_configurations(before: SideRuns, after: SideRuns, *, tells_variants: b
             label = configuration_label(configuration.settings, after.side.report.varied)
             why = why_alone(configuration, mine.values(), "baseline")
             unmatched.append(Unmatched(side="candidate", label=label, why=why))
+    counted, in_one_pair = _told_by_pairs(matches)
     return Matching(
-        matches=tuple(matches),
+        matches=tuple(counted),
         lost=tuple(lost),
         unmatched=tuple(unmatched),
-        warnings=(*_alone_warning(len(mine), unmatched), *_warnings(matches, stages)),
+        warnings=(*_alone_warning(len(mine), unmatched), *in_one_pair, *_warnings(matches, stages)),
     )
 
 
@@ -205,6 +206,19 @@ def _alone_warning(num_before: int, unmatched: Sequence[Unmatched]) -> list[str]
         f"{alone} of {plural(num_before, 'configuration')} of the baseline are not in the "
         "candidate: the outcome is that of the others"
     ]
+
+
+def _told_by_pairs(matches: Sequence[Match]) -> tuple[list[Match], list[str]]:
+    """Return the matches, of which those with one pair do not gate where others have several, and
+    who these are: one pair says nothing of how pairs differ."""
+    few = {m.key: m for m in matches if m.is_gating and len(set(m.baseline_rounds)) < 2}
+    if not few or len(few) == sum(m.is_gating for m in matches):
+        return list(matches), []
+    told = "; ".join(m.label for m in few.values())
+    return (
+        [replace(m, is_gating=False) if m.key in few else m for m in matches],
+        [f"valid on both sides in one pair alone, so not in the overall loss: {told}"],
+    )
 
 
 def _warnings(matches: Sequence[Match], runs: Sequence[ConfigurationRuns]) -> list[str]:
