@@ -224,7 +224,7 @@ def draw_matches(
     """Return one comparison's matches; a loss of 0.02: the candidate's steps take 1.02 as long."""
     slower = np.log1p(np.broadcast_to(loss, len(banks)))
     sides = np.empty((2, num_pairs, len(banks), len(MEASURES)))
-    schedules = rng.choice(SCHEDULES, num_pairs, replace=False)
+    schedules = rng.choice(SCHEDULES, num_pairs, replace=num_pairs > SCHEDULES)
     for pair, schedule in enumerate(schedules.tolist()):
         for side in range(2):
             factors = noise.draw(rng, len(banks)) + side * slower

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from paretobench.gate.identity import by_key, content_key
-from paretobench.gate.interleaving import why_advisory, why_one_pair
+from paretobench.gate.identity import content_key
+from paretobench.gate.interleaving import why_advisory
 from paretobench.gate.log_ratios import log_ratios
 from paretobench.gate.matching import match_configurations
-from paretobench.gate.moves import frontier_moves
 from paretobench.gate.sides import SideRuns
-from paretobench.gate.valid_rounds import of_valid_rounds
 
 Make = Callable[..., Any]
 
@@ -138,96 +136,6 @@ def test_a_configuration_that_is_valid_no_more_is_lost_and_in_how_many_pairs(
     assert (lost.verdict, lost.reason, lost.share_of_rounds) == ("overloaded", "full", 0.25)
     assert lost.was_on_frontier
     assert found.matches[0].baseline_rounds == (0, 2, 3)  # the other pairs count
-
-
-OK, BAD, NOISY = "valid", "failed", "disturbed"
-
-
-@pytest.mark.parametrize(
-    ("baseline", "candidate", "verdict", "share"),
-    [
-        ([OK] * 5, [BAD, NOISY, NOISY, OK, OK], BAD, 0.2),  # a disturbed run has not failed
-        ([NOISY] * 3 + [OK] * 2, [BAD] * 5, BAD, 1.0),  # nor did these pairs show that it works
-        ([OK] * 5, [BAD] + ["overloaded"] * 3 + [OK], "overloaded", 0.6),  # what decides is told
-        ([OK] * 5, [BAD] + ["overloaded"] * 2 + [OK] * 2, BAD, 0.2),
-        ([OK] * 4, [NOISY, "throttled", OK, OK], "throttled", 0.5),
-    ],
-)
-def test_the_share_of_a_lost_configuration_is_of_the_rounds_with_its_verdict(
-    make_point: Make,
-    make_side: Make,
-    baseline: list[str],
-    candidate: list[str],
-    verdict: str,
-    share: float,
-) -> None:
-    sides = (
-        make_side(name, [[make_point(4, 100, 50, seed=s, verdict=v)] for s, v in enumerate(told)])
-        for name, told in (("baseline", baseline), ("candidate", candidate))
-    )
-    (lost,) = match(*sides).lost
-    assert (lost.verdict, lost.share_of_rounds) == (verdict, share)
-
-
-def test_one_disturbed_run_of_each_side_takes_a_configuration_off_no_frontier(
-    make_point: Make, make_side: Make
-) -> None:
-    def rounds(disturbed: int, slower: float) -> list[Any]:
-        verdicts = {disturbed: "disturbed"}
-        return [
-            [make_point(4, 100 / slower, 50 * slower, seed=s, verdict=verdicts.get(s, "valid"))]
-            for s in range(5)
-        ]
-
-    sides = make_side("baseline", rounds(0, 1.0)), make_side("candidate", rounds(1, 1.1))
-    before, after = of_valid_rounds(*sides, tells_variants=False)
-    (found,) = match(before, after).matches
-    assert found.is_gating
-    assert found.baseline_rounds == (2, 3, 4)
-    for counted, told in ((before, found.before), (after, found.after)):
-        (on_front,) = counted.side.report.frontier
-        assert (on_front.num_repeats, on_front.figures) == (3, told.figures)
-    frames = (by_key(s, tells_variants=False) for s in (before, after))
-    reports = (s.side.report for s in (before, after))
-    assert frontier_moves(*reports, *frames, tells_variants=False) == ((), ())
-
-
-def test_a_side_that_did_not_serve_a_configuration_in_most_pairs_has_it_on_no_frontier(
-    make_point: Make, make_side: Make
-) -> None:
-    def rounds(verdicts: list[str]) -> list[Any]:
-        return [[make_point(4, 100, 50, seed=s, verdict=v)] for s, v in enumerate(verdicts)]
-
-    full = ["overloaded"] * 3 + ["valid"]
-    sides = (
-        make_side("baseline", rounds(["disturbed"] + ["valid"] * 3)),
-        make_side("c", rounds(full)),
-    )
-    before, after = of_valid_rounds(*sides, tells_variants=False)
-    assert len(before.side.report.frontier) == 1
-    assert not after.side.report.frontier
-    (lost,) = match(before, after).lost
-    assert (lost.verdict, lost.was_on_frontier) == ("overloaded", True)
-    assert lost.share_of_rounds == pytest.approx(2 / 3)
-
-
-def test_one_pair_of_several_does_not_gate_beside_others_and_alone_only_advises(
-    make_point: Make, make_side: Make
-) -> None:
-    def rounds(last: str) -> list[Any]:
-        verdicts = ["valid", last, last]
-        return [
-            [make_point(4, 100, 50, seed=s), make_point(8, 150, 60, seed=s, verdict=v)]
-            for s, v in enumerate(verdicts)
-        ]
-
-    found = match(
-        make_side("baseline", rounds("valid")), make_side("candidate", rounds("disturbed"))
-    )
-    assert [m.is_gating for m in found.matches] == [True, False]
-    assert "in one pair alone, so not in the overall loss: batch 8" in found.warnings[0]
-    assert why_one_pair(found.matches) is None
-    assert why_one_pair([replace(found.matches[1], is_gating=True)]) is not None
 
 
 def test_not_valid_in_the_baseline_is_nothing_lost(make_point: Make, make_side: Make) -> None:
