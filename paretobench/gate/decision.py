@@ -103,7 +103,7 @@ def _rule(
     limit = thresholds.advisory if is_advisory else thresholds.pass_below
     interval = overall.as_loss(None, confidence).interval
     if interval is None:
-        few = "too few runs of each configuration for an interval: measure pairs (--run-pairs 5)"
+        few = "one run of one configuration has no interval: measure pairs (--run-pairs 5)"
         return _Ruling(outcome="inconclusive", reason=f"{told}; {few}")
     if interval.high < limit:
         return _Ruling(outcome="pass", reason=f"{told}, its upper bound is below {percent(limit)}")

@@ -107,7 +107,7 @@ def _has_several(ratios: LogRatios) -> bool:
 def _over_rounds(series: Sequence[Sequence[LogRatios]]) -> Estimate:
     """Return the mean with the error of its rounds, of which each entry has more than one.
 
-    An entry's residuals are to its own mean, so of n rounds they are drawn out by n/(n-1).
+    An entry's residuals are to its own mean, so of n rounds they are drawn out by sqrt(n/(n-1)).
     """
     mean, num = 0.0, 0.0
     shares: dict[int, float] = {}
