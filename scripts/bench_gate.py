@@ -224,8 +224,8 @@ def draw_matches(
     """Return one comparison's matches; a loss of 0.02: the candidate's steps take 1.02 as long."""
     slower = np.log1p(np.broadcast_to(loss, len(banks)))
     sides = np.empty((2, num_pairs, len(banks), len(MEASURES)))
-    for pair in range(num_pairs):
-        schedule = int(rng.integers(SCHEDULES))
+    schedules = rng.choice(SCHEDULES, num_pairs, replace=num_pairs > SCHEDULES)
+    for pair, schedule in enumerate(schedules.tolist()):
         for side in range(2):
             factors = noise.draw(rng, len(banks)) + side * slower
             for c, bank in enumerate(banks):

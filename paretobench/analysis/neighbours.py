@@ -61,7 +61,8 @@ def _coordinates(settings: Settings) -> tuple[dict[str, float], Mapping[str, Any
     for name in OF_ONE_RUN:
         del rest[name]
     if settings.load_kind == "closed_loop" and settings.concurrency == settings.max_batch_size:
-        rest |= {"concurrency": None, "load": "match_batch"}
+        _, _, think = settings.load.partition(", ")  # it stands in the load's text alone
+        rest |= {"concurrency": None, "load": f"match_batch {think}"}
     limits = settings.class_limits()
     if not limits:
         return {name: rest.pop(name) for name in _STEPPED}, rest

@@ -10,10 +10,11 @@ from paretobench.gate.decision import decide
 from paretobench.gate.goals import operating_point_changes
 from paretobench.gate.hypervolumes import hypervolume_ratios
 from paretobench.gate.identity import by_key, tells_variants
-from paretobench.gate.interleaving import why_advisory
+from paretobench.gate.interleaving import why_advisory, why_one_pair
 from paretobench.gate.matching import match_configurations
 from paretobench.gate.moves import frontier_moves
 from paretobench.gate.sides import SideRuns, read_sides
+from paretobench.gate.valid_rounds import of_valid_rounds
 from paretobench.gate.values import Comparison, Thresholds
 from paretobench.report.manifest import latency_cap
 
@@ -30,8 +31,9 @@ def compare_runs(
     before, after = read_sides(baseline, candidate)
     differences, not_known = check_comparable(before, after, allow)
     several = tells_variants(before, after)
+    before, after = of_valid_rounds(before, after, tells_variants=several)
     matching = match_configurations(before, after, tells_variants=several)
-    advisory = why_advisory(before, after)
+    advisory = why_advisory(before, after) or why_one_pair(matching.matches)
     decision = decide(
         matching.matches,
         matching.lost,

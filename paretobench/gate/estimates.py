@@ -73,32 +73,21 @@ def over_configurations(series: Sequence[Sequence[LogRatios]]) -> Estimate | Non
 
     `series` has for each configuration one entry a measure. What the machine did meanwhile is
     common to all configurations of a run, so a round is one value, however many configurations it
-    has: the error is that of the rounds' means (where configurations lack rounds, of the rounds'
-    shares in the whole mean), with one degree of freedom fewer than rounds. Of one round alone
+    has: the error is that of the rounds' means, with one degree of freedom fewer than rounds. Where
+    configurations lack rounds it is that of the rounds' shares in the whole mean, and there are as
+    many rounds as a configuration has on average. One with a single round of several says nothing
+    of how rounds differ, and is left out; where all are so, there is no error. Of one round alone
     there is the spread over configurations only, which knows nothing of how runs differ.
     None where no configuration has runs in a round of both sides.
     """
     known = [kept for measures in series if (kept := [m for m in measures if m.by_round])]
     if not known:
         return None
-    means = [[_mean(m.by_round.values()) for m in measures] for measures in known]
-    of_each = [_mean(of_one) for of_one in means]
+    if len({number for measures in known for m in measures for number in m.by_round}) > 1:
+        enough = [kept for measures in known if (kept := [m for m in measures if _has_several(m)])]
+        return _over_rounds(enough) if enough else _without_error(known)
+    of_each = [_mean([_mean(m.by_round.values()) for m in measures]) for measures in known]
     mean = _mean(of_each)
-    weighted = [
-        (ratios.by_round, own, 1 / (len(known) * len(measures)))
-        for measures, of_one in zip(known, means, strict=True)
-        for ratios, own in zip(measures, of_one, strict=True)
-    ]
-    shares: dict[int, float] = {}
-    for by_round, own, weight in weighted:
-        for number, value in by_round.items():
-            shares[number] = shares.get(number, 0.0) + weight * (value - own) / len(by_round)
-    num_rounds = len(shares)
-    if num_rounds > 1:
-        variance = num_rounds / (num_rounds - 1) * math.fsum(s * s for s in shares.values())
-        return Estimate(
-            mean=mean, error=math.sqrt(variance), degrees=num_rounds - 1, num=num_rounds
-        )
     if len(of_each) > 1:
         over = _t(of_each)
         return Estimate(
@@ -109,6 +98,34 @@ def over_configurations(series: Sequence[Sequence[LogRatios]]) -> Estimate | Non
             method="t_over_configurations",
         )
     return _of_repeats(known[0], mean)
+
+
+def _has_several(ratios: LogRatios) -> bool:
+    return len(ratios.by_round) > 1
+
+
+def _over_rounds(series: Sequence[Sequence[LogRatios]]) -> Estimate:
+    """Return the mean with the error of its rounds, of which each entry has more than one.
+
+    An entry's residuals are to its own mean, so of n rounds they are drawn out by sqrt(n/(n-1)).
+    """
+    mean, num = 0.0, 0.0
+    shares: dict[int, float] = {}
+    for measures in series:
+        for ratios in measures:
+            own, rounds = _mean(ratios.by_round.values()), len(ratios.by_round)
+            weight = 1 / (len(series) * len(measures))
+            mean, num = mean + weight * own, num + weight * rounds
+            drawn_out = weight / rounds * math.sqrt(rounds / (rounds - 1))
+            for number, value in ratios.by_round.items():
+                shares[number] = shares.get(number, 0.0) + drawn_out * (value - own)
+    error = math.sqrt(math.fsum(s * s for s in shares.values()))
+    return Estimate(mean=mean, error=error, degrees=num - 1, num=len(shares))
+
+
+def _without_error(series: Sequence[Sequence[LogRatios]]) -> Estimate:
+    means = [_mean([_mean(m.by_round.values()) for m in measures]) for measures in series]
+    return Estimate(mean=_mean(means), error=None, degrees=0, num=1)
 
 
 def _of_repeats(measures: Sequence[LogRatios], mean: float) -> Estimate:

@@ -11,14 +11,12 @@ from paretobench.analysis.operating_points import Goal, OperatingPoint, choose_o
 from paretobench.analysis.sla import service_levels
 from paretobench.core.metrics import metric_of
 from paretobench.gate.identity import content_key
+from paretobench.gate.lost import OF_THE_SYSTEM
 from paretobench.gate.values import OperatingPointChange
 from paretobench.report.certificates import certificate_of, status_text
 from paretobench.report.manifest import goals, scenario
 from paretobench.report.model import Report
 from paretobench.report.text import one_line, short_label, with_unit
-
-# what a system that became slower does; other verdicts are of the measurement
-_OF_THE_SYSTEM = ("overloaded", "out_of_memory", "failed")
 
 
 def operating_point_changes(
@@ -84,7 +82,7 @@ def _still_meets(
     if not same.is_valid:
         reason = one_line(same.reason, limit=200)
         told = f"its configuration is not valid now ({same.verdict.replace('_', ' ')}: {reason})"
-        return (False if same.verdict in _OF_THE_SYSTEM else None), told
+        return (False if same.verdict in OF_THE_SYSTEM else None), told
     lacking = [name for name in goal.subject_to if same.figures.get(name) is None]
     if lacking:
         return None, f"{', '.join(lacking)} was not measured"

@@ -35,7 +35,8 @@ def hypervolume_ratios(
 
     Where there are several pairs, whole pairs are drawn again, the same for both sides and for
     every configuration; else runs, a run with its partner. The interval is as wide as the
-    t-distribution of so few asks. A curve of which the baseline wins nothing has no ratio.
+    t-distribution of so few asks. A curve of which the baseline wins nothing has no ratio; where
+    the candidate wins nothing it is 0, without an interval.
     """
     curves: dict[tuple[str | None, str], list[Match]] = {}
     for match in matches:
@@ -59,8 +60,10 @@ def _ratio(
         _hypervolume([getattr(m, side) for m in usable], objectives, cap)
         for side in ("before", "after")
     )
-    if before <= 0 or after <= 0:
+    if before <= 0:
         return None
+    if after <= 0:
+        return HypervolumeRatio(curve=name, ratio=0.0, interval=None)
     ratio = after / before
     return HypervolumeRatio(
         curve=name, ratio=ratio, interval=_interval(ratio, usable, objectives, cap)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from datetime import datetime
 
 from paretobench.gate.sides import SideRuns
+from paretobench.gate.values import Match
 from paretobench.results.reader import RunFolder
 
 _ADVISORY = (
@@ -36,6 +38,14 @@ def why_advisory(before: SideRuns, after: SideRuns) -> str | None:
                 f"sides in turn, {_ADVISORY}"
             )
     return None
+
+
+def why_one_pair(matches: Sequence[Match]) -> str | None:
+    """Return why pairs of which one alone is valid on both sides can only advise, as one would."""
+    rounds = {number for m in matches if m.is_gating for number in m.baseline_rounds}
+    if len(rounds) != 1:
+        return None
+    return f"what is valid on both sides is so in one pair alone, {_ADVISORY}"
 
 
 def _times(run: RunFolder) -> tuple[datetime | None, datetime | None]:

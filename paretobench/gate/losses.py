@@ -37,8 +37,7 @@ def find_losses(matches: Sequence[Match], thresholds: Thresholds, *, is_advisory
     """Return the losses of all matched configurations, and of the gating ones together.
 
     The overall loss is the mean over the gating configurations of each one's mean over its
-    measures. An open load brings its own rate, so below saturation its throughput cannot move: it
-    counts there by its latencies alone, or every loss would look a third smaller.
+    measures that can move.
     """
     ratios = [{measure: log_ratios(match, measure) for measure in MEASURES} for match in matches]
     gating = [(m, r) for m, r in zip(matches, ratios, strict=True) if m.is_gating]
@@ -54,8 +53,14 @@ def find_losses(matches: Sequence[Match], thresholds: Thresholds, *, is_advisory
 
 
 def can_move(measure: Measure, match: Match) -> bool:
-    """Return whether a slower system shows in this measure: throughput in closed loops alone."""
-    return measure != "throughput" or match.before.settings.concurrency is not None
+    """Return whether a slower system shows in this measure.
+
+    An open load brings its own rate, so below saturation its tokens/s and requests/s cannot move:
+    it counts there by its latencies alone, or every loss would look a third smaller.
+    """
+    if measure != "throughput" or not match.throughput_is_a_rate:
+        return True
+    return match.before.settings.concurrency is not None
 
 
 def _by_measure(gating: Sequence[tuple[Match, _Ratios]]) -> dict[Measure, Estimate]:

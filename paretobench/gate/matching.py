@@ -11,6 +11,7 @@ from paretobench.analysis.neighbours import neighbours_of
 from paretobench.core.metrics import LATENCY_KINDS, qualified, split_name
 from paretobench.core.points import Point
 from paretobench.gate.identity import by_key, content_key, load_shape, load_text
+from paretobench.gate.lost import lost_of
 from paretobench.gate.rounds import ConfigurationRuns, runs_of
 from paretobench.gate.sides import SideRuns
 from paretobench.gate.values import Lost, Match, Measure, SideName, Unmatched
@@ -18,6 +19,7 @@ from paretobench.report.settings_text import configuration_label, in_order
 from paretobench.report.text import one_line, plural
 
 _REASON_LENGTH = 200
+_RATES = ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ def match_configurations(before: SideRuns, after: SideRuns, *, tells_variants: b
         found = _match(key, label, runs, configuration, others[key], measures, key in gating)
         if isinstance(found, Match):
             matches.append(found)
-        gone = _lost(key, label, runs, key in on_frontier)
+        gone = lost_of(key, label, runs, was_on_frontier=key in on_frontier)
         if gone is not None:
             lost.append(gone)
         elif isinstance(found, str):
@@ -80,11 +82,12 @@ def match_configurations(before: SideRuns, after: SideRuns, *, tells_variants: b
             label = configuration_label(configuration.settings, after.side.report.varied)
             why = why_alone(configuration, mine.values(), "baseline")
             unmatched.append(Unmatched(side="candidate", label=label, why=why))
+    counted, in_one_pair = _told_by_pairs(matches)
     return Matching(
-        matches=tuple(matches),
+        matches=tuple(counted),
         lost=tuple(lost),
         unmatched=tuple(unmatched),
-        warnings=(*_alone_warning(len(mine), unmatched), *_warnings(matches, stages)),
+        warnings=(*_alone_warning(len(mine), unmatched), *in_one_pair, *_warnings(matches, stages)),
     )
 
 
@@ -115,7 +118,7 @@ def _match(
     left, right = (_values([run for _, run in side], measures) for side in (mine, others))
     if isinstance(left, str) or isinstance(right, str):
         name = left if isinstance(left, str) else right
-        return f"{name} is not a number over 0 in every run: it has no ratio"
+        return f"{name} is in no run a number over 0: it has no ratio"
     return Match(
         key=key,
         label=label,
@@ -127,20 +130,21 @@ def _match(
         candidate_rounds=tuple(number for number, _ in others),
         before=_of_runs(before, [run for _, run in mine]),
         after=_of_runs(after, [run for _, run in others]),
+        throughput_is_a_rate=split_name(measures["throughput"])[1] in _RATES,
     )
 
 
 def _values(
     runs: Sequence[Point], measures: Mapping[Measure, str]
 ) -> dict[Measure, tuple[float, ...]] | str:
-    """Return each run's value by measure, or the figure that one of them lacks."""
+    """Return each run's value by measure, or the figure that all of them lack; a missing one is
+    inf: it has no ratio either, and is left out with its pair."""
     values: dict[Measure, tuple[float, ...]] = {}
     for measure, name in measures.items():
         found = [run.figures.get(name) for run in runs]
-        known = [value for value in found if value is not None and 0 < value < math.inf]
-        if len(known) < len(found):
+        values[measure] = tuple(math.inf if value is None else value for value in found)
+        if not any(0 < value < math.inf for value in values[measure]):
             return name
-        values[measure] = tuple(known)
     return values
 
 
@@ -150,21 +154,6 @@ def _of_runs(configuration: Configuration, runs: Sequence[Point]) -> Configurati
         return replace(configuration, runs=tuple(runs))
     (of_runs,) = combine_repeats(runs)
     return replace(of_runs, runs=tuple(runs))
-
-
-def _lost(key: str, label: str, runs: ConfigurationRuns, was_on_frontier: bool) -> Lost | None:
-    gone = [of_round for _, of_round in runs.rounds if of_round.is_lost]
-    if not gone:
-        return None
-    worst = worst_of([run for of_round in gone for run in of_round.after])
-    return Lost(
-        key=key,
-        label=label,
-        was_on_frontier=was_on_frontier,
-        verdict=worst.verdict,
-        reason=worst.reason,
-        share_of_rounds=len(gone) / len(runs.rounds),
-    )
 
 
 def _why_not_valid(runs: ConfigurationRuns) -> str:
@@ -217,6 +206,19 @@ def _alone_warning(num_before: int, unmatched: Sequence[Unmatched]) -> list[str]
         f"{alone} of {plural(num_before, 'configuration')} of the baseline are not in the "
         "candidate: the outcome is that of the others"
     ]
+
+
+def _told_by_pairs(matches: Sequence[Match]) -> tuple[list[Match], list[str]]:
+    """Return the matches, of which those with one pair do not gate where others have several, and
+    who these are: one pair says nothing of how pairs differ."""
+    few = {m.key: m for m in matches if m.is_gating and len(set(m.baseline_rounds)) < 2}
+    if not few or len(few) == sum(m.is_gating for m in matches):
+        return list(matches), []
+    told = "; ".join(m.label for m in few.values())
+    return (
+        [replace(m, is_gating=False) if m.key in few else m for m in matches],
+        [f"valid on both sides in one pair alone, so not in the overall loss: {told}"],
+    )
 
 
 def _warnings(matches: Sequence[Match], runs: Sequence[ConfigurationRuns]) -> list[str]:

@@ -72,7 +72,7 @@ def runs_of(
     """
     rounds = []
     for number, (points, others) in enumerate(zip(before.points, after.points, strict=True)):
-        left, right = _of(mine, points), _of(other, others)
+        left, right = points_of(mine, points), points_of(other, others)
         if left and right:
             rounds.append((number, _round(left, right)))
     return ConfigurationRuns(rounds=tuple(rounds))
@@ -106,7 +106,8 @@ def _round(left: list[Point], right: list[Point]) -> RoundRuns:
     )
 
 
-def _of(configuration: Configuration, points: Sequence[Point]) -> list[Point]:
+def points_of(configuration: Configuration, points: Sequence[Point]) -> list[Point]:
+    """Return those of the points that are of the configuration, by repeat."""
     wanted = configuration.settings.configuration_id
     own = (p for p in points if p.settings.configuration_id == wanted)
     return sorted(own, key=lambda point: point.settings.repeat)

@@ -46,7 +46,8 @@ class Match:
     `baseline` and `candidate` have a value a run by measure, in the metric's own unit, `rounds` the
     pair that each run belongs to. Where `is_paired`, the i-th runs of both served the same
     schedule. `is_gating`: it stands on a frontier of either side, or next to one, and counts in the
-    overall loss.
+    overall loss. `throughput_is_a_rate`: it counts tokens or requests as they come, so it cannot
+    be more than the load brings.
     """
 
     key: str
@@ -59,13 +60,15 @@ class Match:
     candidate_rounds: tuple[int, ...]
     before: Configuration
     after: Configuration
+    throughput_is_a_rate: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
     """A configuration that was valid in the baseline and is not in the candidate.
 
-    `share_of_rounds` is in how many of the candidate's rounds it was not.
+    `share_of_rounds` is in how many of the rounds with a valid baseline it had this verdict
+    (failures and lack of memory count together).
     """
 
     key: str
@@ -125,7 +128,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side: its run folders, one a pair, and the report of all of them together."""
+    """One side: its run folders, one a pair, and the report of all that count together."""
 
     name: SideName
     path: Path

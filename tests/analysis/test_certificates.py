@@ -181,6 +181,23 @@ def test_neighbours_are_one_swept_step_away_in_batch_or_wait(make_point: MakePoi
         }
 
 
+def test_clients_that_think_are_no_neighbours_of_clients_that_do_not(make_point: MakePoint) -> None:
+    found = [
+        combine_repeats(
+            [
+                make_point(
+                    1.0, 1.0, max_batch_size=size, concurrency=size, load_kind="closed_loop",
+                    load=f"closed loop ×{size}{think}",
+                )
+            ]
+        )[0]
+        for size in (4, 8, 16) for think in ("", ", think 100 ms")
+    ]  # fmt: skip
+    for at in (2, 3):
+        near = neighbours_of(found[at], found)
+        assert [n.configuration for n in near] == [found[at - 2], found[at + 2]]
+
+
 def test_an_objective_that_fell_beyond_doubt_does_not_hold(measured: Measured) -> None:
     def with_interval(throughput: float, half: float) -> Configuration:
         ends = Interval(low=throughput - half, high=throughput + half, method="t_over_runs")

@@ -58,6 +58,14 @@ def test_only_what_both_sides_measured_counts_for_the_hypervolume(
     assert found.interval is None  # of one run each without blocks nothing says how they vary
 
 
+def test_a_candidate_that_wins_nothing_has_the_ratio_0(make_point: Make, make_side: Make) -> None:
+    before = make_side("baseline", [[make_point(4, 100, 50)]])
+    after = make_side("candidate", [[make_point(4, 100, 2 * CAP)]])
+    (found,) = ratios(before, after)
+    assert (found.ratio, found.interval) == (0.0, None)
+    assert ratios(after, before) == []
+
+
 def change_of(before: Any, after: Any) -> Any:
     (change,) = operating_point_changes(
         before.side.report,

@@ -15,6 +15,7 @@ from paretobench.core.points import Settings
 from paretobench.core.values import Verdict
 from paretobench.gate.decision import decide
 from paretobench.gate.holm import holm
+from paretobench.gate.losses import can_move
 from paretobench.gate.values import MEASURES, Decision, Lost, Match, Measure, Thresholds
 
 STRICT = Thresholds()
@@ -260,6 +261,25 @@ def test_throughput_of_an_open_load_does_not_dilute_the_loss() -> None:
     one = slower(logs, of=OPEN)
     still = replace(one, candidate={**one.candidate, "throughput": one.baseline["throughput"]})
     assert ends(judged([still]))[1] == pytest.approx(0.02)
+
+    goodput = replace(one, throughput_is_a_rate=False)
+    assert can_move("throughput", goodput)  # a slower system keeps fewer promises at any load
+    assert not can_move("throughput", one)
+
+
+def test_configurations_of_other_rounds_err_apart_and_one_round_says_nothing() -> None:
+    logs = [0.01, 0.03, 0.00], [0.02, 0.05, 0.09]
+    apart = [slower(logs[0], key="a"), slower(logs[1], key="b", rounds=(3, 4, 5))]
+    errors = [stats.sem(of_one) for of_one in logs]
+    half = stats.t.ppf(0.975, 2) * math.hypot(*errors) / 2
+    low, mean, high = ends(judged(apart))
+    assert (low, high) == pytest.approx((mean - half, mean + half))
+    once = slower([0.5], key="c")
+    assert ends(judged([*apart, once])) == pytest.approx((low, mean, high))
+    alone = judged([slower([0.05], key=str(i), rounds=(i,)) for i in range(2)])
+    assert alone.overall is not None
+    assert alone.overall.interval is None
+    assert alone.outcome == "inconclusive"
 
 
 def test_one_configuration_that_loses_much_is_a_regression_that_the_mean_hides() -> None:

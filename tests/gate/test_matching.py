@@ -10,6 +10,7 @@ import pytest
 
 from paretobench.gate.identity import content_key
 from paretobench.gate.interleaving import why_advisory
+from paretobench.gate.log_ratios import log_ratios
 from paretobench.gate.matching import match_configurations
 from paretobench.gate.sides import SideRuns
 
@@ -164,6 +165,11 @@ def test_a_figure_of_zero_has_no_ratio(make_point: Make, make_side: Make) -> Non
     found = match(make_side("baseline", [[before]]), make_side("candidate", [[after]]))
     assert not found.matches
     assert "output_tokens_per_s" in found.unmatched[0].why
+    pairs = [[[make_point(4, value, 50, seed=s)] for s in (1, 2, 3)] for value in (100, 90)]
+    pairs[1][1] = [make_point(4, 0.0, 50, seed=2)]  # of one pair alone: it is left out
+    (found,) = match(make_side("baseline", pairs[0]), make_side("candidate", pairs[1])).matches
+    assert set(log_ratios(found, "throughput").by_round) == {0, 2}
+    assert set(log_ratios(found, "p95_latency").by_round) == {0, 1, 2}
 
 
 ONE_AFTER_ANOTHER = [(0, 1), (2, 3), (5, 6), (7, 8)]  # baseline, candidate, baseline, candidate
