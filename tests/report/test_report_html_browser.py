@@ -137,7 +137,8 @@ def several(
         variants_of: list[tuple[str, ...]] = [("inf", "-inf"), (), (), (), (), ("a", "b")]
         reports = [
             report_of(
-                [point(batch=8, variant=v) for v in variants] or sweep(loads=[0.5]),
+                [point(batch=8, variant=v) for v in variants]
+                or sweep(batches=[4, 64], waits=[0], loads=[0.5]),
                 folder=str(at),
                 variants=variants,
             )

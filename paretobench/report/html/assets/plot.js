@@ -168,7 +168,7 @@ function annotations() {
   const halo = { bgcolor: css("--halo"), borderpad: 2, font: { size: 12, color: css("--ink") } };
   const stars = starred().map(({ point, names }, at) => ({
     ...halo, x: place(state.x, figure(point, state.x)), y: place(state.y, figure(point, state.y)),
-    text: `<b>${inert(`${names.join(", ").slice(0, 40)}: batch ${setting(point, "batch")}`)}</b>`, ax: -34, ay: -30 - 5 * (at % 3) - (hasEnd(point, state.y) ? 0 : 14), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
+    text: `<b>${inert(`${names.join(", ").slice(0, 40)}: batch ${setting(point, "batch")}`)}</b>`, ax: -34, ay: -30 - 5 * (at % 3) - (hasEnd(point, state.y) ? 0 : 8), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
   }));
   const limits = state.goals.filter(g => (g.isMoved || !g.isFree) && g.slides === state.y).map(goal => ({
     ...halo, xref: "paper", x: 1, xanchor: "right", yanchor: "bottom", showarrow: false,
