@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,11 +16,14 @@ from paretobench.analysis.configurations import Configuration
 from paretobench.analysis.dominance import non_dominated_indices
 from paretobench.analysis.frontier import find_frontier
 from paretobench.analysis.operating_points import Goal, choose_operating_point
+from paretobench.core.intervals import Interval
 from paretobench.core.metrics import METRICS
+from paretobench.core.values import TelemetrySample
 from paretobench.report.html import report_html
 from paretobench.report.model import Report, assemble
 from paretobench.report.text import number, with_unit
 from paretobench.results.reader import open_run
+from paretobench.results.tables import write_records
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs the playwright package, to drive a browser"
@@ -93,36 +97,85 @@ def report_of(make_run: Make) -> Callable[..., Report]:
 
 
 @pytest.fixture(scope="module")
-def opened() -> dict[str, tuple[Report, Any]]:
+def opened() -> dict[str, Any]:
     """Pages that several tests look at: to open one takes a second."""
     return {}
 
 
 @pytest.fixture
 def swept(
-    opened: dict[str, tuple[Report, Any]], open_page: Make, report_of: Make, sweep: Make
-) -> tuple[Report, Any]:
-    """The report of a sweep, its first configuration with requests, and its page as if new."""
+    opened: dict[str, Any], open_page: Make, report_of: Make, sweep: Make
+) -> Iterator[tuple[Report, Any]]:
+    """The report of a sweep, its first configuration watched, and its page as if new."""
     if "swept" not in opened:
-        report = report_of(sweep())
-        first, *others = report.configurations
-        runs = (replace(first.runs[0], samples={"e2e": np.linspace(0.1, 0.4, 50)}),)
-        report = replace(report, configurations=(replace(first, runs=runs), *others))
+        report = watched(report_of(sweep()))
         opened["swept"] = report, open_page([report])
     report, page = opened["swept"]
     page.click("text='Start over'")
-    return report, page
+    yield report, page
+    assert page.faults == []
 
 
 @pytest.fixture
 def tied(
-    opened: dict[str, tuple[Report, Any]], open_page: Make, report_of: Make, sweep: Make
-) -> tuple[Report, Any]:
+    opened: dict[str, Any], open_page: Make, report_of: Make, sweep: Make
+) -> Iterator[tuple[Report, Any]]:
     """A report with many equal figures, and its page."""
     if "tied" not in opened:
         report = with_ties(report_of(sweep(waits=[0, 20, 50, 100, 200])))
         opened["tied"] = report, open_page([report])
-    return opened["tied"]
+    yield opened["tied"]
+    assert opened["tied"][1].faults == []
+
+
+@pytest.fixture
+def several(
+    opened: dict[str, Any], open_page: Make, report_of: Make, point: Make, sweep: Make
+) -> Iterator[Any]:
+    """The page of six runs on a phone, two of them with variants, and some names like figures."""
+    if "several" not in opened:
+        variants_of: list[tuple[str, ...]] = [("inf", "-inf"), (), (), (), (), ("a", "b")]
+        reports = [
+            report_of(
+                [point(batch=8, variant=v) for v in variants]
+                or sweep(batches=[4, 64], waits=[0], loads=[0.5]),
+                folder=str(at),
+                variants=variants,
+            )
+            for at, variants in enumerate(variants_of)
+        ]
+        phone = {"viewport": {"width": 375, "height": 812}, "has_touch": True}
+        names = ["inf", "b", "c", "d", "e", "f"]
+        opened["several"] = open_page(reports, names, color_scheme="dark", **phone)
+    yield opened["several"]
+    assert opened["several"].faults == []
+
+
+def watched(report: Report) -> Report:
+    """Return the report, its first configuration with requests and telemetry of a GPU.
+
+    That one's p95 has an interval without an upper end, every other's one with both ends.
+    """
+    first, *others = report.configurations
+    trial = report.run.path / "trials" / first.runs[0].settings.trial_id
+    trial.mkdir(parents=True)
+    (trial / "summary.json").touch()  # its raw files are at hand
+    seen = [
+        TelemetrySample(t_s=i / 10, gpu_util_pct=50.0, memory_bytes=3 * 2**30, power_w=250.0)
+        for i in range(20)
+    ]
+    write_records(trial / "telemetry.parquet", seen, TelemetrySample)
+    runs = (replace(first.runs[0], samples={"e2e": np.linspace(0.1, 0.4, 50)}),)
+    first = replace(with_p95(first, 0.9, np.inf), runs=runs)
+    return replace(report, configurations=(first, *(with_p95(c, 0.9, 1.2) for c in others)))
+
+
+def with_p95(configuration: Configuration, low: float, high: float) -> Configuration:
+    """Return the configuration with an interval of so many times its p95."""
+    p95 = configuration.figures["p95_e2e_ms"]
+    assert p95 is not None
+    interval = Interval(low=low * p95, high=high * p95, method="block_within_run")
+    return replace(configuration, intervals={"p95_e2e_ms": interval})
 
 
 def with_ties(report: Report) -> Report:
@@ -311,6 +364,66 @@ def test_keys_alone_sort_a_table_and_open_a_point(
     assert page.evaluate("paretobench.state.selected.i") != 0
 
 
+_PIXEL = """at => { const { xaxis, yaxis } = document.getElementById("plot")._fullLayout;
+    const { left, top } = document.getElementById("plot").getBoundingClientRect();
+    const [x, y] = [xaxis.d2p(at[0]) + xaxis._offset, yaxis.d2p(at[1]) + yaxis._offset];
+    return [left + x, top + y]; }"""
+
+
+def test_a_click_on_a_point_tells_where_its_time_went_and_what_the_gpu_did(
+    swept: tuple[Report, Any],
+) -> None:
+    report, page = swept
+    first = report.configurations[0]
+    figures = [first.figures[name] for name in (report.throughput, report.latency)]
+    for setting, value in (("wait", "0 ms"), ("load", first.settings.load)):
+        page.click(f"[data-filter={setting}] >> text='{value}'")  # none else lies under the mouse
+    page.focus("#plot")  # brings it into view
+    at = page.evaluate(_PIXEL, figures)
+    page.mouse.move(at[0] + 1, at[1])
+    hover = page.text_content("#plot .hoverlayer")
+    p95 = with_unit("p95_e2e_ms", first.figures["p95_e2e_ms"])
+    assert re.search(rf"p95 E2E: ~{p95} \(\d+–∞\)valid, 1 repeat", hover)
+    page.mouse.click(*at)
+    assert page.evaluate("paretobench.state.selected.i") == 0
+    parts = page.evaluate("document.getElementById('chart-parts').data.map(t => t.x[0])")
+    assert len(parts) == 3
+    assert parts[0] == pytest.approx(first.figures["mean_queue_ms"], rel=1e-4)
+    assert sum(parts) == pytest.approx(first.figures["mean_e2e_ms"], rel=1e-4)
+    seen = page.evaluate(
+        """Object.fromEntries(document.getElementById('chart-timeline').data
+        .map(t => [t.name, [Math.min(...t.y), Math.max(...t.y)]]))"""
+    )
+    expected = {"GPU busy": [50, 50], "memory": [3, 3], "power": [250, 250]}
+    assert seen == {name: pytest.approx(ends, rel=1e-2) for name, ends in expected.items()}
+
+
+def test_an_interval_without_upper_end_keeps_its_lower_arm_and_has_an_arrow(
+    swept: tuple[Report, Any],
+) -> None:
+    report, page = swept
+    on_front = page.locator("#front tbody tr").count()
+    assert page.locator("#front tr[data-point='0']").count() == 1
+    assert page.locator("#plot path.yerror").count() == on_front == len(report.frontier)
+    arrows = page.evaluate(
+        "document.getElementById('plot').data.find(t => t.name === 'no upper end').y"
+    )
+    assert arrows == [report.configurations[0].figures["p95_e2e_ms"]] * 2  # its stem and its head
+    assert "an arrow where one has no upper end" in page.inner_text("#off-scale")
+
+
+def test_start_over_puts_the_limits_back(swept: tuple[Report, Any]) -> None:
+    _, page = swept
+    said = page.inner_text("#goals")
+    for place in (0, 2):  # the scenario's, and the free one
+        page.fill(f"#limit-{place}", "123")
+    assert page.inner_text("#goals") != said
+    page.click("text='Start over'")
+    assert page.inner_text("#goals") == said
+    assert page.input_value("#limit-0") == "500"
+    assert page.evaluate("document.getElementById('plot').layout.shapes.map(s => s.y0)") == [500]
+
+
 _EVIL = "</script><img src=x onerror=alert(1)>\"'><a href=javascript:alert(2)>&amp;<b>"
 
 
@@ -342,32 +455,35 @@ def test_text_from_scenarios_and_errors_does_nothing(
     assert page.faults == []
 
 
-def test_a_phone_reads_it_without_scrolling_sideways_in_either_theme(
-    open_page: Make, report_of: Make, sweep: Make
-) -> None:
-    reports = [report_of(sweep(), folder="a"), report_of(sweep(step_ms=7.0), folder="b")]
-    page = open_page(
-        reports,
-        ["before", "after"],
-        viewport={"width": 375, "height": 812},
-        color_scheme="dark",
-        has_touch=True,
-    )
+def test_a_phone_reads_it_without_scrolling_sideways_in_either_theme(several: Any) -> None:
+    page = several
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     paper = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(paper) == "rgb(20, 23, 28)"
     page.click("#theme")
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
-    names = page.evaluate(
-        "document.getElementById('plot').data.filter(t => t.showlegend !== false).map(t => t.name)"
+
+
+def test_runs_and_variants_look_apart_and_any_name_is_but_a_name(several: Any) -> None:
+    page = several
+    named = page.evaluate(
+        """document.getElementById('plot').data.filter(t => t.legendgroup && t.x[0] === null)
+        .map(t => [t.name, t.marker.color, t.marker.symbol])"""
     )
-    assert {"before", "after"} <= set(names)
-    colours = page.evaluate(
+    assert [name for name, *_ in named] == [
+        "inf · inf", "inf · -inf", "b", "c", "d", "e", "f · a", "f · b",
+    ]  # fmt: skip
+    assert len({colour for _, colour, _ in named}) == 7  # as many as there are: one is met again
+    assert len({(colour, symbol) for _, colour, symbol in named}) == len(named) == 8
+    drawn = page.evaluate(
         """document.getElementById('plot').data.filter(t => t.mode === 'lines')
         .map(t => t.line.color)"""
     )
-    assert len(set(colours)) == 2
-    assert page.faults == []
+    assert drawn == [colour for _, colour, _ in named]
+    for limit, num_kept in ((9000, 6), (900, 2), (1, 0)):  # each run answers for itself
+        page.fill("#limit-0", str(limit))
+        said = page.inner_text("#answer-0")
+        assert (said.count("★"), said.count("none meets it")) == (num_kept, 6 - num_kept)
 
 
 def test_a_run_with_nothing_valid_says_why(open_page: Make, report_of: Make, point: Make) -> None:
@@ -397,3 +513,4 @@ def test_the_browser_is_forbidden_network_and_foreign_scripts(swept: tuple[Repor
     })"""
     assert page.evaluate(refused, "fetch") == "connect-src"
     assert page.evaluate(refused, "script") == "script-src-elem"
+    page.faults.clear()  # what was refused

@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def test_the_page_holds_figures_as_measured_and_the_objectives_exactly(
     run = data_of(report_html([assemble(open_run(folder))], ["a"]))["runs"][0]
     assert run["figures"]["output_tokens_per_s"] == [exact]
     assert run["figures"]["p50_e2e_ms"] == [98.765]
-    assert run["figures"]["p99_e2e_ms"] == ["inf"]
+    assert run["figures"]["p99_e2e_ms"] == [{"infinite": 1}]
     assert "mfu" not in run["figures"]  # nothing measured it
 
 
@@ -144,7 +145,7 @@ def test_a_distribution_is_of_the_requests_of_all_repeats(sweep: Make, make_run:
     report = replace(report, configurations=(replace(c, runs=runs),))
     digest = data_of(report_html([report], ["a"]))["runs"][0]["digests"][""][0]
     at = {share: digest[QUANTILES_PCT.index(share)] for share in (0, 50, 75, 100)}
-    assert at == {0: 100, 50: 200, 75: 300, 100: "inf"}
+    assert at == {0: 100, 50: 200, 75: 300, 100: {"infinite": 1}}
 
 
 def test_a_timeline_is_of_means_and_leaves_out_what_was_not_reported(
@@ -162,6 +163,23 @@ def test_a_timeline_is_of_means_and_leaves_out_what_was_not_reported(
     (trial / "telemetry.parquet").write_bytes(b"damaged")
     with pytest.raises(RunFolderError, match=r"telemetry\.parquet: expected"):
         report.run.read_telemetry(trial.name)
+
+
+@pytest.mark.parametrize(("count", "is_open"), [(3, True), (4, False)])
+def test_trials_left_out_for_damage_are_named_as_text(
+    point: Make, make_run: Make, count: int, is_open: bool
+) -> None:
+    sound = assemble(open_run(make_run([point(batch=8)])))
+    damaged = tuple(f"trial {i}: <b>summary.json</b>\nis gone" for i in range(count))
+    pages = [[replace(sound, damaged=damaged)], [sound, replace(sound, damaged=damaged)]]
+    for reports in pages:
+        page = report_html(reports, ["a", "b"][: len(reports)]).decode()
+        (said,) = re.findall(r'<details class="warning"( open)?>(.*?)</details>', page)
+        assert bool(said[0]) == is_open
+        assert f"{count} of {count + 1} trials left out: raw files are damaged" in said[1]
+        named = [f"<li>{escape(d.replace(chr(10), ' '))}</li>" for d in damaged]
+        assert re.findall("<li>.*?</li>", said[1]) == named
+    assert b'<details class="warning"' not in report_html([sound], ["a"])
 
 
 def test_every_text_is_readable_on_either_paper() -> None:

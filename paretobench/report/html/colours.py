@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paretobench.report.figures.encoding import LOAD_MARKERS, colour_scale
+from paretobench.report.figures.encoding import LOAD_MARKERS, VARIANT_COLOURS, colour_scale
+from paretobench.report.figures.overlay import MARKERS
 from paretobench.report.model import Report
 
 _SYMBOLS = {
@@ -14,6 +15,7 @@ _SYMBOLS = {
     "P": "cross",
     "8": "octagon",
     "v": "triangle-down",
+    "X": "x",
 }
 DARK_PAPER = "#14171c"
 _READABLE = 4.5
@@ -26,6 +28,16 @@ def load_symbol(load_kind: str) -> str:
     ('triangle-up', 'pentagon')
     """
     return _SYMBOLS.get(LOAD_MARKERS.get(load_kind, ""), "pentagon")
+
+
+def curve_colours() -> list[dict[str, str]]:
+    """Return the colours of several runs' curves, those of `frontier.png`, in turn."""
+    return [{"light": colour, "dark": for_dark(colour)} for colour in VARIANT_COLOURS]
+
+
+def curve_symbols() -> list[str]:
+    """Return plotly's names of the markers of several runs' curves, those of `frontier.png`."""
+    return [_SYMBOLS[marker] for marker in MARKERS]
 
 
 def point_colours(report: Report) -> tuple[str, list[dict[str, str]], list[int]]:

@@ -14,7 +14,12 @@ from paretobench.report.columns import column_title, frontier_columns
 from paretobench.report.deploy import reason_of
 from paretobench.report.figures.encoding import load_name
 from paretobench.report.frontier_uncertainty import probability_of
-from paretobench.report.html.colours import load_symbol, point_colours
+from paretobench.report.html.colours import (
+    curve_colours,
+    curve_symbols,
+    load_symbol,
+    point_colours,
+)
 from paretobench.report.html.courses import QUANTILES_PCT, bins_for, digest, timeline
 from paretobench.report.html.packing import (
     INTERVAL_DIGITS,
@@ -51,6 +56,8 @@ def page_document(reports: Sequence[Report], names: Sequence[str]) -> dict[str, 
     return {
         "metrics": {name: _metric(name) for name in _in_order(measured)},
         "quantiles": list(QUANTILES_PCT),
+        "curve_colours": curve_colours(),
+        "curve_symbols": curve_symbols(),
         "runs": [
             _run(report, name, figures, bins_for(num_points))
             for report, name, figures in zip(reports, names, runs, strict=True)
@@ -101,6 +108,7 @@ def _run(report: Report, name: str, measured: list[str], num_bins: int) -> dict[
         "latency": report.latency,
         "columns": frontier_columns(report),
         "classes": list(report.class_names),
+        "variants": [one_line(name) for name in report.variants],
         "goals": [
             {
                 "name": goal.name,

@@ -12,9 +12,9 @@ from typing import Any
 SHOWN_DIGITS = 5  # of a figure
 INTERVAL_DIGITS = 4
 CURVE_DIGITS = 3  # of a distribution or a timeline: finer than a pixel
-INFINITE = "inf"  # JSON has no number for it
+INFINITE = "infinite"  # JSON has no number for it, and any text could be a name
 
-Cell = float | int | str | None
+Cell = float | int | dict[str, int] | None
 
 
 def packed(document: Any) -> str:
@@ -35,12 +35,12 @@ def cell(value: float | None, digits: int | None = None) -> Cell:
     """Return a figure for JSON, rounded to significant digits; exact where none are given.
 
     >>> cell(1234.5678, 5), cell(3.0), cell(None), cell(float("inf")), cell(float("nan"))
-    (1234.6, 3, None, 'inf', None)
+    (1234.6, 3, None, {'infinite': 1}, None)
     """
     if value is None or math.isnan(value):
         return None
     if math.isinf(value):
-        return INFINITE if value > 0 else f"-{INFINITE}"
+        return {INFINITE: 1 if value > 0 else -1}
     short = float(value if digits is None else f"{value:.{digits}g}")
     return int(short) if short.is_integer() and abs(short) < 2**53 else short
 

@@ -16,13 +16,16 @@ from paretobench.report.figures.frontier_title import frontier_title
 from paretobench.report.html.document import page_document
 from paretobench.report.html.packing import deflated, packed
 from paretobench.report.manifest import is_simulated, provenance_line
+from paretobench.report.markdown_damage import damage_text
 from paretobench.report.markdown_limits import beyond_text
 from paretobench.report.model import Report
 from paretobench.report.terminal import deploy_text, empty_frontier, expect_text, margin_text
 from paretobench.report.text import joined, one_line, plural
 
 # in this order they make one script
-_SCRIPTS = ("numbers", "choices", "state", "plot", "details", "goals", "tables", "page")
+_SCRIPTS = ("numbers", "choices", "state", "looks", "plot", "details", "goals", "tables", "page")
+
+_MOST_NAMED = 3  # damaged trials, before the reader asks
 
 
 def report_html(reports: Sequence[Report], names: Sequence[str]) -> bytes:
@@ -69,6 +72,7 @@ def _header(report: Report, name: str) -> str:
     lines.append(f'<p class="provenance">{escape(_counts(report))}</p>')
     warnings = [_unfinished(report), beyond_text(report)]
     lines += [f'<p class="warning">{escape(one_line(w))}</p>' for w in warnings if w]
+    lines.append(_damage(report))
     if not report.frontier:
         lines.append(f'<p class="warning">No frontier: {escape(empty_frontier(report))}.</p>')
     answers = [_answer(report, i) for i in range(len(report.operating_points))]
@@ -90,6 +94,19 @@ def _unfinished(report: Report) -> str | None:
     if state == "complete":
         return None
     return f"The run is {state or 'in an unknown state'}: the frontier may still move."
+
+
+def _damage(report: Report) -> str:
+    """Return which trials are left out for damage, folded where they are many; empty for none."""
+    said = damage_text(report)
+    if said is None:
+        return ""
+    names = "".join(f"<li>{escape(one_line(damage))}</li>" for damage in report.damaged)
+    is_open = " open" if len(report.damaged) <= _MOST_NAMED else ""
+    return (
+        f'<details class="warning"{is_open}><summary>{escape(said)}. The figures are those of the '
+        f"rest.</summary><ul>{names}</ul></details>"
+    )
 
 
 def _answer(report: Report, place: int) -> str:

@@ -17,7 +17,17 @@ function collectGoals() {
     const values = candidatesOf(free).map(p => figure(p, latency)).sort((a, b) => a - b);
     if (values.length) state.goals.push({ ...free, subject_to: { [latency]: values[values.length >> 1] } });
   }
+  for (const goal of state.goals) goal.wanted = goal.subject_to[goal.slides];
   state.goals.forEach(answer);
+}
+
+/** Put every limit back to the scenario's own. */
+function putLimitsBack() {
+  for (const goal of state.goals.filter(g => g.slides)) {
+    goal.subject_to[goal.slides] = goal.wanted;
+    goal.isMoved = false;
+  }
+  drawGoals();
 }
 
 const candidatesOf = goal => points.filter(p => goal.runs.has(runOf(p)) && isValid(p) && goal.slides && Number.isFinite(figure(p, goal.slides)) && figure(p, goal.slides) !== null);
@@ -86,8 +96,7 @@ function goalCard(goal, at) {
     slider.addEventListener("input", () => move(significant(low * (high / low) ** (slider.value / STEPS), 4), slider));
     exact.addEventListener("input", () => move(exact.valueAsNumber, exact));
     show(null);
-    const wanted = goal.subject_to[goal.slides];
-    const again = make("button", { type: "button", onclick: () => move(wanted, null) }, "Reset");
+    const again = make("button", { type: "button", onclick: () => move(goal.wanted, null) }, "Reset");
     card.append(make("div", { class: "limit" }, make("span", {}, `${shortOf(goal.slides)} ${sign(goal.slides)}`), exact, make("span", {}, "ms"), again), slider);
   } else card.append(make("p", { class: "note" }, "It has no latency limit to move."));
   card.append(said);

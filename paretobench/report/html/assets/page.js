@@ -34,7 +34,7 @@ function ofClass(value) {
 
 function drawControls() {
   const swap = make("button", { type: "button", onclick: () => { [state.x, state.y] = [state.y, state.x]; refresh(); } }, "⇄ Swap");
-  const first = make("button", { type: "button", onclick: () => { state.x = doc.runs[0].throughput; state.y = doc.runs[0].latency; state.ofClass = ""; state.everything = false; Object.values(state.picked).forEach(p => p.clear()); drawFilters(); refresh(); } }, "Start over");
+  const first = make("button", { type: "button", onclick: () => { state.x = doc.runs[0].throughput; state.y = doc.runs[0].latency; state.ofClass = ""; state.everything = false; Object.values(state.picked).forEach(p => p.clear()); drawFilters(); putLimitsBack(); refresh(); } }, "Start over");
   byId("axes").replaceChildren(...[axisSelect("x", "Across"), axisSelect("y", "Up"), classSelect(), swap, first].filter(Boolean));
   drawFilters();
 }

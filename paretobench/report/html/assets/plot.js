@@ -1,111 +1,26 @@
 // The picture: who is where, and who is beaten by nobody.
-const RUN_COLOURS = [["#0072b2", "#56b4e9"], ["#d55e00", "#ff9d5c"], ["#009e73", "#3fd3a9"],
-  ["#a8558a", "#e39ac6"], ["#8a6a00", "#e5c04a"], ["#222222", "#e8eaed"]];
-const RUN_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "hexagon", "cross"];
 const MOST_COLOURS = 7; // that a legend explains
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 let plotAxes = []; // across and up, as last drawn
-const LOG_FROM = { higher: 20, lower: 8 };
-
-const isDark = () => document.documentElement.dataset.theme === "dark"
-  || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
-const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const isNarrow = () => matchMedia("(max-width: 640px)").matches;
-/** plotly reads a few tags in its texts: none of ours has any. */
-const inert = said => said.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-
-function colourOf(point) {
-  if (several()) return RUN_COLOURS[point.run % RUN_COLOURS.length][isDark() ? 1 : 0];
-  const run = runOf(point);
-  return run.legend[run.colour[point.i]][isDark() ? "dark" : "light"];
-}
-
-function symbolOf(point) {
-  const name = several() ? RUN_SYMBOLS[point.run % RUN_SYMBOLS.length] : text(runOf(point).symbol, point.i);
-  return isValid(point) ? name : `${name}-open`;
-}
-
-function sizeOf(point) {
-  return Math.min(8 + 0.9 * Math.log2(runOf(point).batch_size[point.i] || 1), 16);
-}
-
-function wrapped(said, width) {
-  const lines = [""];
-  for (const word of said.split(" "))
-    if (`${lines.at(-1)} ${word}`.length > width && lines.at(-1)) lines.push(word);
-    else lines[lines.length - 1] = `${lines.at(-1)} ${word}`.trim();
-  return lines.map(inert).join("<br>");
-}
-
-function hoverOf(point) {
-  const run = runOf(point);
-  const names = [...new Set([state.x, state.y, run.throughput, run.latency])];
-  const reason = text(run.reason, point.i);
-  return [
-    `<b>${wrapped(labelOf(point), 52)}</b>`,
-    ...names.map(name => `${inert(doc.metrics[name].short)}: ${inert(marked(point, name, { unit: true }))}`),
-    `${inert(text(run.verdict, point.i))}, ${plural(run.repeats[point.i], "repeat")}`,
-    ...(reason ? [wrapped(reason.slice(0, 240), 60)] : []),
-  ].join("<br>");
-}
-
-function drawable(point) {
-  return Number.isFinite(figure(point, state.x)) && Number.isFinite(figure(point, state.y))
-    && figure(point, state.x) !== null && figure(point, state.y) !== null;
-}
-
-/** Return the axis that the valid points need: one far off does not squash them. */
-function axisOf(name, values, limits) {
-  const metric = doc.metrics[name];
-  const near = limits.filter(l => values.length && l <= Math.max(...values) * 2 && l >= Math.min(...values) / 2);
-  const all = [...values, ...near];
-  let low = Math.min(...all), high = Math.max(...all);
-  if (!all.length) [low, high] = [0, 1];
-  const isLog = low > 0 && high / low > (LOG_FROM[metric.better] ?? 20);
-  let range;
-  if (isLog) {
-    const margin = (high / low) ** 0.09;
-    range = [Math.log10(low / margin), Math.log10(high * margin)];
-  } else if (low < 0 || low > 0.6 * high) {
-    const pad = 0.3 * (high - low) || 0.2 * Math.abs(high) || 1;
-    range = [low - pad, high + pad];
-  } else range = [0, (high || 1) * 1.12];
-  return { isLog, range };
-}
-
-function axisLayout(name, across, axis) {
-  const { label, better, axis: counted, unit } = doc.metrics[name];
-  const said = better === null ? "" : better === "higher" ? "  → better" : "  ← better";
-  return {
-    title: { text: inert(`${label}${counted ? ` (${counted})` : ""}`) + said, standoff: 8, font: { size: 13 } },
-    type: axis.isLog ? "log" : "linear",
-    ...(state.everything ? { autorange: true } : { range: axis.range }),
-    ...(axis.isLog ? { dtick: axis.range[1] - axis.range[0] > 1.4 ? 1 : "D2" } : {}),
-    ...(unit === "share" ? { tickformat: ".0%" } : { tickformat: axis.isLog ? "," : "" }),
-    ...(across && isNarrow() ? { nticks: 5 } : {}),
-    gridcolor: css("--grid"), linecolor: css("--faint"), zeroline: false, automargin: true,
-    tickfont: { color: css("--muted") }, separatethousands: true,
-  };
-}
 
 /** Return the traces of the points, one for each entry of the legend. */
 function pointTraces(shown) {
   const groups = new Map();
   for (const p of shown.filter(drawable)) {
-    const key = several() ? p.run : runOf(p).colour[p.i];
+    const key = several() ? p.series : runOf(p).colour[p.i];
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(p);
   }
   const { legend: entries, colour_heading } = doc.runs[0];
   const prefix = { "wait timeout": "wait ", "KV budget": "KV budget " }[colour_heading] ?? "";
-  const legend = key => (several() ? doc.runs[key].name : prefix + entries[key].label);
+  const legend = key => (several() ? series[key].name : prefix + entries[key].label);
   const paper = css("--paper");
   const { size } = groups, keys = [...groups.keys()].sort((a, b) => a - b);
   const spread = new Set(Array.from({ length: MOST_COLOURS }, (_, k) => keys[Math.round((k * (size - 1)) / (MOST_COLOURS - 1))]));
   for (const members of groups.values()) members.sort((a, b) => isValid(a) - isValid(b)); // valid on top
   return [...groups.entries()].sort(([a], [b]) => a - b).flatMap(([key, members]) => [{
-    ...legendEntry(legend(key), several() ? RUN_SYMBOLS[key % RUN_SYMBOLS.length] : "circle", colourOf(members[0])), legendgroup: `of ${key}`,
-    showlegend: size <= MOST_COLOURS || spread.has(key),
+    ...legendEntry(legend(key), several() ? curveSymbol(key) : "circle", colourOf(members[0])), legendgroup: `of ${key}`,
+    showlegend: several() || size <= MOST_COLOURS || spread.has(key),
   }, {
     type: "scatter", mode: "markers", name: inert(legend(key)), showlegend: false, legendgroup: `of ${key}`,
     x: members.map(p => figure(p, state.x)), y: members.map(p => figure(p, state.y)),
@@ -139,14 +54,14 @@ function frontTraces(fronts) {
   });
 }
 
-/** Return the intervals of the frontier's points, as bars. */
+/** Return the intervals of the frontier's points, as bars; an end without limit is left out. */
 function barTraces(fronts) {
   const bars = (front, name) => {
-    const value = p => figure(p, name);
+    const arm = length => (Number.isFinite(length) ? Math.max(length, 0) : 0); // for Infinity plotly draws neither
     return {
       type: "data", symmetric: false, thickness: 1, width: 3, color: css("--muted"),
-      array: front.map(p => Math.max((interval(p, name)[1] ?? value(p)) - value(p), 0)),
-      arrayminus: front.map(p => Math.max(value(p) - (interval(p, name)[0] ?? value(p)), 0)),
+      array: front.map(p => (interval(p, name)[1] === null ? 0 : arm(interval(p, name)[1] - figure(p, name)))),
+      arrayminus: front.map(p => (interval(p, name)[0] === null ? 0 : arm(figure(p, name) - interval(p, name)[0]))),
     };
   };
   return fronts.map(front => ({
@@ -154,6 +69,23 @@ function barTraces(fronts) {
     x: front.map(p => figure(p, state.x)), y: front.map(p => figure(p, state.y)),
     error_x: bars(front, state.x), error_y: bars(front, state.y),
   }));
+}
+
+const hasEnd = (point, name) => interval(point, name)[1] !== Infinity;
+
+/** Return a short arrow from each frontier point whose interval has no upper end. */
+function endlessTrace(fronts) {
+  const [right, up] = [-90, 180]; // `standoff` moves a mark down, turned by its angle
+  const marks = [[state.x, right], [state.y, up]].flatMap(([name, angle]) =>
+    fronts.flat().filter(p => !hasEnd(p, name)).flatMap(point => [
+      { point, angle, symbol: "line-ns", standoff: 13, size: 12 }, { point, angle, symbol: "triangle-down", standoff: 23, size: 7 },
+    ]));
+  const every = name => marks.map(mark => mark[name]);
+  return {
+    type: "scatter", mode: "markers", name: "no upper end", hoverinfo: "skip", showlegend: false,
+    x: marks.map(({ point }) => figure(point, state.x)), y: marks.map(({ point }) => figure(point, state.y)),
+    marker: { symbol: every("symbol"), angle: every("angle"), standoff: every("standoff"), size: every("size"), color: css("--muted"), opacity: 1, line: { width: 1, color: css("--muted") } },
+  };
 }
 
 /** Return the batch size of each frontier point, left out where another's is too close. */
@@ -236,7 +168,7 @@ function annotations() {
   const halo = { bgcolor: css("--halo"), borderpad: 2, font: { size: 12, color: css("--ink") } };
   const stars = starred().map(({ point, names }, at) => ({
     ...halo, x: place(state.x, figure(point, state.x)), y: place(state.y, figure(point, state.y)),
-    text: `<b>${inert(`${names.join(", ").slice(0, 40)}: batch ${setting(point, "batch")}`)}</b>`, ax: -34, ay: -30 - 5 * (at % 3), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
+    text: `<b>${inert(`${names.join(", ").slice(0, 40)}: batch ${setting(point, "batch")}`)}</b>`, ax: -34, ay: -30 - 5 * (at % 3) - (hasEnd(point, state.y) ? 0 : 8), arrowhead: 0, arrowwidth: 1, arrowcolor: css("--muted"),
   }));
   const limits = state.goals.filter(g => (g.isMoved || !g.isFree) && g.slides === state.y).map(goal => ({
     ...halo, xref: "paper", x: 1, xanchor: "right", yanchor: "bottom", showarrow: false,
@@ -254,7 +186,7 @@ function drawPlot() {
   const axes = [state.x, state.y].map(name => axisOf(name, valid.map(p => figure(p, name)), limitsOn(name)));
   plotAxes = axes;
   const traces = [
-    starTrace(), selectedTrace(), ...frontTraces(fronts), ...barTraces(fronts), ...pointTraces(shown), batchLabels(fronts, axes), ...legendTraces(shown),
+    starTrace(), selectedTrace(), ...frontTraces(fronts), ...barTraces(fronts), endlessTrace(fronts), ...pointTraces(shown), batchLabels(fronts, axes), ...legendTraces(shown),
   ];
   // the stars stand over all else, and keep their place in the list for quick updates
   traces[0].zorder = 3;
@@ -301,10 +233,11 @@ function say(shown, fronts, axes) {
     const value = axes[at].isLog ? Math.log10(figure(p, name)) : figure(p, name);
     return value >= axes[at].range[0] && value <= axes[at].range[1];
   });
+  const endless = fronts.flat().some(p => [state.x, state.y].some(name => !hasEnd(p, name)));
   const nowhere = shown.filter(p => !drawable(p)).length;
   const outside = state.everything ? 0 : shown.filter(p => drawable(p) && !inside(p)).length;
   byId("off-scale").replaceChildren(
-    "Numbers beside points: max batch size. Bars: 95% intervals. ",
+    `Numbers beside points: max batch size. Bars: 95% intervals${endless ? ", an arrow where one has no upper end" : ""}. `,
     ...(nowhere ? [`${number(nowhere)} without both figures, or without end: not drawn. `] : []),
     ...(outside || state.everything ? [outside ? `${number(outside)} off scale. ` : "",
       make("button", { type: "button", onclick: () => { state.everything = !state.everything; drawPlot(); } },

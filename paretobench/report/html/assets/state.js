@@ -1,6 +1,7 @@
 // What is shown: the data, read once, and what the reader chose.
 let doc = null;
-const points = []; // {run, i, id}, of every run in the order given
+const points = []; // {run, i, id, series}, of every run in the order given
+const series = []; // {name}, what has a colour of its own among several runs: a run, or each variant of it
 const state = { x: "", y: "", ofClass: "", picked: {}, goals: [], selected: null, everything: false };
 const FILTERS = [["run", "run"], ["variant", "variant"], ["workload", "workload"], ["policy", "policy"],
   ["batching", "batching"], ["batch", "batch"], ["wait", "wait"], ["load", "load"]];
@@ -21,9 +22,14 @@ async function readDocument() {
   const script = document.createElement("script"); // the policy knows its hash
   script.textContent = await unpack("plotly");
   document.head.append(script);
-  doc = JSON.parse(await unpack("data"), (_, v) =>
-    v === "inf" ? Infinity : v === "-inf" ? -Infinity : v);
-  doc.runs.forEach((run, at) => run.label.forEach((_, i) => points.push({ run: at, i, id: points.length })));
+  // no name can be taken for a figure without end: that is no text
+  doc = JSON.parse(await unpack("data"), (_, v) => (typeof v?.infinite === "number" ? v.infinite * Infinity : v));
+  doc.runs.forEach((run, at) => {
+    const first = series.length;
+    const variants = run.variants.length ? run.variants : [""];
+    series.push(...variants.map(variant => ({ name: [run.name, variant].filter(Boolean).join(" · ") })));
+    run.label.forEach((_, i) => points.push({ run: at, i, id: points.length, series: first + Math.max(variants.indexOf(text(run.variant, i)), 0) }));
+  });
   state.x = doc.runs[0].throughput;
   state.y = doc.runs[0].latency;
 }
