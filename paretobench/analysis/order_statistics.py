@@ -25,9 +25,7 @@ def upper_rank(size: int, share: float) -> int | None:
     >>> upper_rank(1000, 0.95), upper_rank(59, 0.95), upper_rank(58, 0.95)
     (962, 59, None)
     """
-    from scipy.stats import binom
-
-    rank = int(binom.ppf(CONFIDENCE, size, share)) + 1 if size else 1
+    rank = _binomial_quantile(CONFIDENCE, size, share) + 1 if size else 1
     return rank if rank <= size else None
 
 
@@ -38,10 +36,17 @@ def lower_rank(size: int, share: float) -> int | None:
     >>> lower_rank(1000, 0.95), lower_rank(0, 0.95)
     (938, None)
     """
-    from scipy.stats import binom
-
-    rank = int(binom.ppf(1 - CONFIDENCE, size, share)) if size else 0
+    rank = _binomial_quantile(1 - CONFIDENCE, size, share) if size else 0
     return rank or None
+
+
+def _binomial_quantile(level: float, size: int, share: float) -> int:
+    """Return the least number of hits that is not exceeded with probability `level`."""
+    from scipy.special import bdtr, bdtrik  # scipy.stats takes half a second to import
+
+    hits = max(0, math.ceil(float(bdtrik(level, size, share))))
+    is_least = hits == 0 or float(bdtr(hits - 1, size, share)) < level
+    return hits if is_least else hits - 1
 
 
 def value_at(ordered: NDArray[np.float64], rank: int | None, size: int) -> float | None:
@@ -88,9 +93,9 @@ def lowest_share(hits: float, size: float) -> float:
     >>> round(lowest_share(59, 59), 4), lowest_share(0, 10)
     (0.9505, 0.0)
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    return float(beta.ppf(1 - CONFIDENCE, hits, size - hits + 1)) if hits > 0 else 0.0
+    return float(betaincinv(hits, size - hits + 1, 1 - CONFIDENCE)) if hits > 0 else 0.0
 
 
 def highest_share(hits: float, size: float) -> float:

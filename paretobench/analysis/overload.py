@@ -172,7 +172,7 @@ def _rank_trend(measured: RequestColumns) -> float:
     rise = means[-quarter:].mean() - means[:quarter].mean()
     if np.ptp(means) == 0 or rise <= _LEAST_RISE * (float(np.mean(stays)) if stays.size else 0.0):
         return 0.0
-    from scipy.stats import rankdata
+    import pandas as pd
 
-    correlation = np.corrcoef(rankdata(means), np.arange(_NUM_BATCHES))[0, 1]
+    correlation = np.corrcoef(pd.Series(means).rank(), np.arange(_NUM_BATCHES))[0, 1]
     return float(correlation)

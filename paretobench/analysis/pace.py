@@ -100,9 +100,9 @@ def _drifted(steps: StepColumns, explained_s: NDArray[np.float64]) -> Judgement 
     change = float(pace[-quarter:].mean() / pace[:quarter].mean() - 1)
     if np.ptp(pace) == 0 or abs(change) <= _DRIFT:
         return None
-    from scipy.stats import rankdata
+    import pandas as pd
 
-    trend = float(np.corrcoef(rankdata(pace), np.arange(_BLOCKS))[0, 1])
+    trend = float(np.corrcoef(pd.Series(pace).rank(), np.arange(_BLOCKS))[0, 1])
     if abs(trend) <= _TREND:
         return None
     return Judgement(

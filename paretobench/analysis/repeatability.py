@@ -30,12 +30,12 @@ def paired_difference(pairs: Sequence[tuple[float, float]]) -> PairedDifference:
     >>> found.low < 0 < found.high
     True
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     assert len(pairs) > 1, "an interval needs two pairs"
     shares = np.array([2 * (b - a) / (a + b) for a, b in pairs])
     mean = float(shares.mean())
-    half = float(t.ppf(0.975, len(shares) - 1) * shares.std(ddof=1) / math.sqrt(len(shares)))
+    half = float(stdtrit(len(shares) - 1, 0.975) * shares.std(ddof=1) / math.sqrt(len(shares)))
     deviations = np.abs(shares - np.median(shares))
     return PairedDifference(
         mean=mean,
