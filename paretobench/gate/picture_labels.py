@@ -68,13 +68,13 @@ def add_labels(panel: Panel, placer: LabelPlacer, limits: dict[float, str]) -> N
     names = _short_names(panel)
     said: set[str] = set()
     lost = {found.label for found in comparison.decision.lost}
-    for moves, side, colour in (
-        (comparison.left, "before", COLOURS["worse"]),
-        (comparison.joined, "after", AFTER_COLOUR),
+    for moved, is_new, colour in (
+        (panel.moved(comparison.left, "before"), False, COLOURS["worse"]),
+        (panel.moved(comparison.joined, "after"), True, AFTER_COLOUR),
     ):
-        for move, configuration in panel.moved(moves, side)[:_MAX_NAMED]:  # type: ignore[arg-type]
-            word = "joined" if side == "after" else "lost" if move.label in lost else "left"
-            _mark(panel, placer, configuration, is_new=side == "after")
+        for move, configuration in moved[:_MAX_NAMED]:
+            word = "joined" if is_new else "lost" if move.label in lost else "left"
+            _mark(panel, placer, configuration, is_new=is_new)
             text = f"{word}: {one_line(names.get(move.label, move.label), limit=44)}"
             if _write(panel, placer, configuration, text, colour):
                 said.add(move.label)
