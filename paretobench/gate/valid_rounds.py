@@ -43,7 +43,8 @@ def _counted(
         point
         for number, of_round in enumerate(side.points)
         for point in of_round
-        if number in kept[point.settings.configuration_id]
+        # another length than the others of its content makes a configuration of its own
+        if number in kept.get(point.settings.configuration_id, {number})
     ]
     if len(points) == sum(map(len, side.points)):
         return side

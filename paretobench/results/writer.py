@@ -128,7 +128,12 @@ class RunWriter:
         for entry in self.manifest["trials"]:
             summary = self.summary_of(entry["trial_id"])
             if summary is not None:
-                entry.update(state="done", verdict=summary["verdict"], reason=summary["reason"])
+                entry.update(
+                    state="done",
+                    verdict=summary["verdict"],
+                    reason=summary["reason"],
+                    attempt=summary.get("attempt", 1),
+                )
         self.save()
 
     def summary_of(self, trial_id: str) -> dict[str, Any] | None:
@@ -169,7 +174,12 @@ class RunWriter:
         atomic.write_folder_atomically(self._trial_path(trial_id), fill)
         for entry in self.manifest["trials"]:
             if entry["trial_id"] == trial_id:
-                entry.update(state="done", verdict=point.verdict, reason=point.reason)
+                entry.update(
+                    state="done",
+                    verdict=point.verdict,
+                    reason=point.reason,
+                    attempt=trace.attempt,
+                )
         self.save()
 
     def finish(self, state: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from paretobench.core.points import Point
+from paretobench.core.points import Point, Settings
 from paretobench.core.values import Outcome, Trace, Trial
 
 _TIMES_AS_LONG = 2
@@ -29,6 +29,15 @@ def twice_as_long(trial: Trial) -> Trial:
         min_duration_s=_TIMES_AS_LONG * trial.min_duration_s,
         timeout_s=_TIMES_AS_LONG * trial.timeout_s,
     )
+
+
+def settings_of(trial: Trial, trace: Trace) -> Settings:
+    """Return a trial's settings; one of twice the length keeps its identity, but its requests are
+    those of another schedule."""
+    settings = Settings.of(trial)
+    if trace.attempt == 1:
+        return settings
+    return replace(settings, schedule_id=twice_as_long(trial).schedule_id)
 
 
 def length_s(trace: Trace) -> float:

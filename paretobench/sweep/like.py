@@ -30,11 +30,13 @@ class Like:
     """A replay: its scenario, its trials with settled loads, and what the manifest says of it.
 
     `recorded` tells which run is replayed, without its path; `capacity` is that run's. `notes` say
-    what is left out.
+    what is left out. `longer` are the trials that the run measured again at twice the length: they
+    are served at that length at once.
     """
 
     scenario: Scenario
     trials: tuple[Trial, ...]
+    longer: frozenset[str]
     recorded: Mapping[str, Any]
     capacity: Mapping[str, Any]
     notes: tuple[str, ...]
@@ -79,6 +81,7 @@ def plan_like(run: RunFolder, scenario: Scenario, *, seed: int | None, simulated
     return Like(
         scenario=again,
         trials=tuple(replay.trials),
+        longer=frozenset(replay.longer),
         recorded={
             **{key: run.manifest.get(key) for key in ("name", "scenario_hash", "created_at")},
             "seed": measure.seed,
@@ -115,6 +118,7 @@ class _Replay:
         fresh: bool,
     ) -> None:
         self.trials: list[Trial] = []
+        self.longer: list[str] = []  # their ids
         self.unplanned: list[str] = []
         self.unsettled: list[str] = []
         capacities = run.manifest.get("capacity") or {}
@@ -129,7 +133,10 @@ class _Replay:
             else:
                 again = repeat_of(scenario, here, repeat=before.repeat, stage=before.stage)
                 seed = again.seed if fresh else before.seed
-                self.trials.append(replace(again, seed=seed, load=load))
+                trial = replace(again, seed=seed, load=load)
+                self.trials.append(trial)
+                if entry.get("attempt") == 2:
+                    self.longer.append(trial.trial_id)
 
 
 class _Baseline:

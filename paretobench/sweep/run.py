@@ -23,7 +23,7 @@ from paretobench.core.values import Trace, Trial
 from paretobench.core.workloads import at_capacity
 from paretobench.results import RunWriter, open_run
 from paretobench.scenario import Scenario
-from paretobench.sweep.attempts import is_to_repeat, length_s, nothing, twice_as_long
+from paretobench.sweep.attempts import is_to_repeat, length_s, nothing, settings_of, twice_as_long
 from paretobench.sweep.conditions import ConditionsRecorder, MeasureCeilings
 from paretobench.sweep.like import Like, check_resumes
 from paretobench.sweep.measured import MeasuredTrials
@@ -249,17 +249,22 @@ class Sweep:
         self._conditions.loaded(writer, self._target, variant)
 
     def _measure(self, measured: MeasuredTrials, trial: Trial) -> None:
-        """Measure a trial, and once more at twice the length where it looks overloaded."""
+        """Measure a trial, and once more at twice the length where it looks overloaded; a replay
+        of such a one is measured at that length at once."""
         self._listener.trial_started(trial)
         started_s = time.monotonic()
-        settings, trace = Settings.of(trial), self._serve(trial)
-        served_s, point = length_s(trace), measured.summarize(settings, trace)
+        is_longer = self._like is not None and trial.trial_id in self._like.longer
+        trace = self._serve_longer(trial) if is_longer else self._serve(trial)
+        served_s, point = length_s(trace), measured.summarize(settings_of(trial, trace), trace)
         if is_to_repeat(trace, point):
-            trace = replace(self._serve(twice_as_long(trial)), attempt=2)
+            trace = self._serve_longer(trial)
             served_s += length_s(trace)
-            point = measured.summarize(settings, trace)
+            point = measured.summarize(settings_of(trial, trace), trace)
         measured.add(trace, point, measured_s=served_s)
         self._listener.trial_done(trial, point, time.monotonic() - started_s)
+
+    def _serve_longer(self, trial: Trial) -> Trace:
+        return replace(self._serve(twice_as_long(trial)), attempt=2)
 
     def _serve(self, trial: Trial) -> Trace:
         try:

@@ -155,11 +155,26 @@ def test_fresh_schedules_are_at_the_same_rates_and_can_be_replayed(
     baseline: Path, tmp_path: Path
 ) -> None:
     replay(baseline, tmp_path / "fresh", {}, seed=8)
-    replay(tmp_path / "fresh", tmp_path / "second", {"runner": SLOWER})
+    replay(tmp_path / "fresh", tmp_path / "second", {})
     before, fresh, second = map(settings, (baseline, tmp_path / "fresh", tmp_path / "second"))
     assert [f.offered_requests_per_s for f in fresh] == [b.offered_requests_per_s for b in before]
     assert not {f.schedule_id for f in fresh} & {b.schedule_id for b in before}
     assert [asked(f) for f in second] == [asked(f) for f in fresh]
+    assert requests(tmp_path / "second") == requests(tmp_path / "fresh")
+
+
+def test_what_was_measured_at_twice_the_length_is_replayed_at_that_length_at_once(
+    baseline: Path, tmp_path: Path
+) -> None:
+    replay(baseline, tmp_path / "fresh", {}, seed=8)
+    entries = open_run(tmp_path / "fresh").manifest["trials"]
+    twice = [entry["attempt"] == 2 for entry in entries]
+    assert 0 < sum(twice) < len(twice)
+    scenario = scenario_from_mapping(DATA)
+    like = plan_like(open_run(tmp_path / "fresh"), scenario, seed=None, simulated=True)
+    served = sweep(tmp_path / "second", like.scenario, like)
+    usual = {trial.num_requests for trial in like.trials}
+    assert [t.num_requests in usual for t in served] == [not is_twice for is_twice in twice]
 
 
 def test_what_one_side_lacks_is_left_out_and_said(baseline: Path, tmp_path: Path) -> None:

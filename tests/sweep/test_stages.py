@@ -280,6 +280,7 @@ def test_an_overload_is_measured_once_more_at_twice_the_length(tmp_path: Path) -
     settings, trace = open_run(tmp_path / "run").read_trial(trial.trial_id)
     assert settings.trial_id == trial.trial_id
     assert trace.attempt == 2
+    assert settings.schedule_id == served[1].schedule_id != trial.schedule_id
     assert sum(record.measured for record in trace.requests) >= 400  # 3 s at 150/s
     (point,) = load_points(open_run(tmp_path / "run"))
     assert point.verdict == "overloaded"
